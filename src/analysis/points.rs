@@ -1,0 +1,200 @@
+//! From records to points: who was asked, what was scored, and what the unscored records could have been.
+
+use std::collections::BTreeMap;
+
+use crate::schema::{DataSource, ModelEntry, Outcome, Point, Record, RunManifest, Scale, ScoreRange, Task};
+use crate::stats::{Interval, bootstrap_mean, wilson};
+
+use super::level::Level;
+
+/// Resamples of a bootstrap interval.
+const RESAMPLES: usize = 1_000;
+
+/// What models are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    /// Training compute.
+    Flops,
+    /// Parameters.
+    Params,
+    /// Training tokens.
+    Tokens,
+}
+
+impl Axis {
+    /// The axis of a family: the first one that every model has, or else that any has.
+    pub(super) fn of(manifest: &RunManifest, family: &str) -> Self {
+        let all = [Self::Flops, Self::Params, Self::Tokens];
+        let models = || manifest.models.iter().filter(|model| model.family == family);
+        let full = all.into_iter().find(|axis| models().all(|model| axis.place(&model.scale).is_some()));
+        let some = || all.into_iter().find(|axis| models().any(|model| axis.place(&model.scale).is_some()));
+        full.or_else(some).unwrap_or(Self::Flops)
+    }
+
+    /// The word used in files.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Flops => "flops",
+            Self::Params => "params",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// The unit in words.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Flops => "FLOPs",
+            Self::Params => "parameters",
+            Self::Tokens => "training tokens",
+        }
+    }
+
+    /// Where a model stands; none when unknown, or not a place on a logarithmic axis.
+    fn place(self, scale: &Scale) -> Option<f64> {
+        let place = match self {
+            Self::Flops => scale.flops,
+            Self::Params => scale.params,
+            Self::Tokens => scale.tokens,
+        };
+        place.filter(|x| x.is_finite() && *x > 0.0)
+    }
+}
+
+/// A point and what the tests need to know of it.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    /// The point.
+    pub(super) point: Point,
+    /// Its scored records.
+    pub(super) level: Level,
+    /// Records planned and without a score.
+    pub(super) unscored: usize,
+    /// The worst and best score, where both are finite.
+    pub(super) range: Option<ScoreRange>,
+}
+
+/// The records of a run by task, prompt, family and model.
+#[derive(Debug)]
+pub(super) struct Cells<'a> {
+    models: &'a [ModelEntry],
+    records: BTreeMap<[&'a str; 4], Vec<&'a Record>>,
+    planned: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Cells<'a> {
+    /// Sorts the records, and works out how many were planned for each cell of a task.
+    ///
+    /// Planned is the largest count seen in any cell of the task. While the run is not complete and samples are drawn, it
+    /// is at least the manifest's number: a file may hold fewer rows, and the manifest does not say how many.
+    pub(super) fn new(manifest: &'a RunManifest, records: &'a [Record]) -> Self {
+        let mut cells: BTreeMap<[&str; 4], Vec<&Record>> = BTreeMap::new();
+        for record in records {
+            cells.entry([&record.task, &record.prompt, &record.family, &record.model]).or_default().push(record);
+        }
+        let complete = records.len() >= manifest.planned;
+        let mut planned: BTreeMap<&str, usize> = BTreeMap::new();
+        for task in &manifest.tasks {
+            let drawn = matches!(task.data, DataSource::Generator { .. });
+            let least = if drawn && !complete { manifest.samples } else { 0 };
+            planned.insert(&task.name, least);
+        }
+        for (key, cell) in &cells {
+            if let Some(most) = planned.get_mut(key[0]) {
+                *most = (*most).max(cell.len());
+            }
+        }
+        // A complete run has no missing records: what was not asked was not planned.
+        if complete {
+            planned.clear();
+        }
+        Self { models: &manifest.models, records: cells, planned }
+    }
+
+    /// The points of one curve by rising scale; models without a place on the axis, or neither asked nor planned, are left
+    /// out.
+    pub(super) fn measure(
+        &self,
+        task: &Task,
+        prompt: &str,
+        family: &str,
+        metric: &str,
+        axis: Axis,
+        range: Option<ScoreRange>,
+    ) -> Vec<Measured> {
+        let planned = self.planned.get(task.name.as_str()).copied().unwrap_or_default();
+        let mut measured: Vec<Measured> = self
+            .models
+            .iter()
+            .filter(|model| model.family == family)
+            .filter_map(|model| {
+                let x = axis.place(&model.scale)?;
+                let key = [task.name.as_str(), prompt, family, model.name.as_str()];
+                let records = self.records.get(&key).map(Vec::as_slice).unwrap_or_default();
+                (!records.is_empty() || planned > 0).then(|| measure(model, x, records, planned, metric, range))
+            })
+            .collect();
+        measured.sort_by(|a, b| {
+            let place = |one: &Measured| (one.point.checkpoint.unwrap_or(u64::MAX), one.point.seed);
+            a.point.x.total_cmp(&b.point.x).then_with(|| place(a).cmp(&place(b)))
+        });
+        measured
+    }
+}
+
+/// One model's point.
+fn measure(
+    model: &ModelEntry,
+    x: f64,
+    records: &[&Record],
+    planned: usize,
+    metric: &str,
+    range: Option<ScoreRange>,
+) -> Measured {
+    let mut scores: Vec<f64> = records.iter().filter_map(|record| score(record, metric)).collect();
+    // Sums must not depend on the order in which records arrived.
+    scores.sort_by(f64::total_cmp);
+    let level = Level::new(x, &scores);
+    let count = |outcome: Outcome| records.iter().filter(|record| record.outcome == outcome).count();
+    let missing = planned.saturating_sub(records.len());
+    let unscored = records.len() - scores.len() + missing;
+    let range = range.filter(|range| range.low.is_finite() && range.high.is_finite());
+    let bound = |value: fn(&ScoreRange) -> f64| range.as_ref().map(|range| level.with(unscored, value(range)).mean());
+    let interval = interval(&level, &scores);
+    let point = Point {
+        model: model.name.clone(),
+        seed: model.scale.seed,
+        checkpoint: model.scale.checkpoint,
+        x,
+        score: (level.n > 0).then(|| level.mean()),
+        n: level.n,
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
+        bound_low: bound(|range| range.low),
+        bound_high: bound(|range| range.high),
+        answered: count(Outcome::Answered),
+        unparsed: count(Outcome::Unparsed),
+        truncated: count(Outcome::Truncated),
+        refused: count(Outcome::Refused),
+        failed: count(Outcome::Failed),
+        missing,
+    };
+    Measured { point, level, unscored, range }
+}
+
+/// The score of a record, when it is scored and finite.
+fn score(record: &Record, metric: &str) -> Option<f64> {
+    let scored = record.outcome.is_scored();
+    let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
+    (scored && value.is_finite()).then_some(value)
+}
+
+/// The 95 % interval of the mean: Wilson's for right or wrong, the bootstrap of items for anything between.
+fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
+    let count = |value: f64| scores.iter().filter(|score| (**score - value).abs() < f64::EPSILON).count();
+    let (right, wrong) = (count(1.0), count(0.0));
+    if right + wrong == scores.len() {
+        return wilson(right, level.n);
+    }
+    // One seed for all: the interval of a model must not depend on which other models there are.
+    bootstrap_mean(scores, RESAMPLES, 0)
+}

@@ -1,0 +1,259 @@
+use super::*;
+use crate::schema::{AnswerKind, DataSource, ModelEntry, Outcome, Parameters, Prompt, Refusal, Scale, Score, Task};
+
+const N: usize = 400;
+
+/// A run of one task and one prompt over models a factor of four apart, with a rate of right answers per model.
+fn run(chance: f64, rates: &[f64]) -> (RunManifest, Vec<Record>) {
+    let mut manifest = manifest(chance, rates.len());
+    let records: Vec<Record> = rates
+        .iter()
+        .enumerate()
+        .flat_map(|(model, rate)| {
+            let right = (rate * N as f64).round() as usize;
+            (0..N).map(move |i| record("task", "plain", model, i, Outcome::Answered, f64::from(u8::from(i < right))))
+        })
+        .collect();
+    manifest.planned = records.len();
+    (manifest, records)
+}
+
+fn manifest(chance: f64, models: usize) -> RunManifest {
+    RunManifest {
+        version: 1,
+        run: "r".into(),
+        program: "0".into(),
+        started: "2026-01-01T00:00:00Z".into(),
+        seed: 1,
+        samples: N,
+        epoch: String::new(),
+        tasks: vec![task("task", chance)],
+        prompts: vec![prompt("plain")],
+        models: (0..models).map(model).collect(),
+        refused: Vec::new(),
+        planned: 0,
+    }
+}
+
+fn task(name: &str, chance: f64) -> Task {
+    Task {
+        name: name.into(),
+        version: 1,
+        about: String::new(),
+        data: DataSource::Generator { name: "g".into(), parameters: Parameters::default() },
+        answer: AnswerKind::Number,
+        discontinuous: "exact-match".into(),
+        continuous: vec!["answer-logprob".into()],
+        chance,
+    }
+}
+
+fn prompt(name: &str) -> Prompt {
+    Prompt {
+        name: name.into(),
+        version: 1,
+        about: String::new(),
+        technique: "few-shot".into(),
+        shots: 0,
+        shot: String::new(),
+        ask: String::new(),
+        stop: Vec::new(),
+        answer_after: None,
+        tool: None,
+        call: None,
+        baseline: None,
+        cut_is_unparsed: false,
+    }
+}
+
+fn model(index: usize) -> ModelEntry {
+    ModelEntry {
+        name: format!("m{index}"),
+        family: "f".into(),
+        endpoint: "e".into(),
+        scale: Scale { flops: Some(1e9 * 4_f64.powi(index as i32)), ..Scale::default() },
+        weights: None,
+    }
+}
+
+fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcome, value: f64) -> Record {
+    Record {
+        run: "r".into(),
+        task: task.into(),
+        prompt: prompt.into(),
+        family: "f".into(),
+        model: format!("m{model}"),
+        sample: sample.to_string(),
+        repetition: 0,
+        outcome,
+        answer: None,
+        target: String::new(),
+        detail: None,
+        exchanges: Vec::new(),
+        scores: vec![
+            Score { scorer: "exact-match".into(), value: outcome.is_scored().then_some(value) },
+            Score { scorer: "answer-logprob".into(), value: Some(-5.0 + model as f64 + (sample % 7) as f64 / 7.0) },
+        ],
+    }
+}
+
+fn range(metric: &str) -> Option<ScoreRange> {
+    let low = if metric == "answer-logprob" { f64::NEG_INFINITY } else { 0.0 };
+    Some(ScoreRange { low, high: if low == 0.0 { 1.0 } else { 0.0 } })
+}
+
+fn exact(manifest: &RunManifest, records: &[Record]) -> Curve {
+    analyse_with(manifest, records, &range).curves.into_iter().find(|curve| curve.discontinuous).unwrap()
+}
+
+fn judged(chance: f64, rates: &[f64]) -> Curve {
+    let (manifest, records) = run(chance, rates);
+    exact(&manifest, &records)
+}
+
+#[test]
+fn curves_of_known_truth_get_their_verdict() {
+    let cases: &[(Verdict, f64, &[f64])] = &[
+        (Verdict::Flat, 0.0, &[0.0, 0.0, 0.0025, 0.0, 0.0025, 0.0]),
+        (Verdict::Emergent, 0.0, &[0.0, 0.0025, 0.0, 0.005, 0.3, 0.8]),
+        (Verdict::Emergent, 0.01, &[0.01, 0.0, 0.015, 0.01, 0.01, 0.08, 0.2, 0.5, 0.9]),
+        (Verdict::Emergent, 0.5, &[0.5, 0.49, 0.51, 0.5, 0.75, 0.9]),
+        (Verdict::EmergentLastPoint, 0.0, &[0.0, 0.0, 0.0025, 0.0, 0.0, 0.4]),
+        (Verdict::EmergentLastPoint, 0.0, &[0.0, 0.0, 0.0, 0.4]),
+        (Verdict::Smooth, 0.0, &[0.1, 0.25, 0.4, 0.55, 0.7, 0.85]),
+        (Verdict::Smooth, 0.25, &[0.28, 0.38, 0.47, 0.58, 0.7, 0.8]),
+        (Verdict::Inverse, 0.25, &[0.6, 0.5, 0.42, 0.33, 0.25, 0.2]),
+        (Verdict::UShaped, 0.25, &[0.5, 0.4, 0.3, 0.2, 0.4, 0.7]),
+        (Verdict::BreakthroughFromPlateau, 0.145, &[0.34, 0.36, 0.35, 0.34, 0.35, 0.6, 0.9]),
+        (Verdict::AboveChance, 0.25, &[0.62, 0.6, 0.63, 0.61, 0.62, 0.6]),
+        (Verdict::Unresolved, 0.0, &[0.0, 0.0, 0.9]),
+        // What 400 items could not have seen at a chance of one half is never called flat.
+        (Verdict::Unresolved, 0.5, &[0.5, 0.49, 0.5, 0.51, 0.5, 0.5]),
+    ];
+    for (verdict, chance, rates) in cases {
+        let curve = judged(*chance, rates);
+        assert_eq!(curve.verdict, *verdict, "{rates:?}: {:#?}", curve.evidence);
+        assert!(curve.evidence.iter().all(|part| !part.words.is_empty()));
+        let shaped = matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint);
+        assert_eq!(curve.emergence > 0.0, shaped, "{rates:?}: {}", curve.emergence);
+    }
+}
+
+#[test]
+fn the_onset_lies_between_the_last_at_chance_and_the_first_above() {
+    let curve = judged(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);
+    let at = |index: i32| 1e9 * 4_f64.powi(index);
+    assert_eq!((curve.onset.below, curve.onset.above), (Some(at(3)), Some(at(4))));
+    let (knee, midpoint) = (curve.onset.knee.unwrap(), curve.onset.midpoint.unwrap());
+    assert!(at(3) < knee && knee < midpoint && midpoint < at(5));
+    assert!(curve.sharpness.unwrap() > 0.0);
+    let (sure, last) = (curve.emergence, judged(0.0, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.8]).emergence);
+    assert!(sure > 0.7 && last < sure);
+}
+
+#[test]
+fn curves_without_chance_are_never_emergent() {
+    let (manifest, records) = run(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);
+    let analysis = analyse_with(&manifest, &records, &range);
+    let curve = analysis.curves.iter().find(|curve| curve.metric == "answer-logprob").unwrap();
+    assert_eq!((curve.verdict, curve.chance, curve.p_value), (Verdict::Smooth, None, None));
+    let point = &curve.points[0];
+    assert_eq!((point.bound_low, point.n), (None, N));
+    assert!(point.low.unwrap() < point.score.unwrap() && point.score.unwrap() < point.high.unwrap());
+}
+
+#[test]
+fn many_failures_make_it_inconclusive_and_few_do_not() {
+    let (manifest, mut records) = run(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);
+    let fail = |records: &mut [Record], model: &str, part: usize| {
+        for (i, record) in records.iter_mut().filter(|record| record.model == model).enumerate() {
+            if i % 10 < part {
+                record.outcome = Outcome::Failed;
+                record.scores.clear();
+            }
+        }
+    };
+    fail(&mut records, "m5", 1);
+    let curve = exact(&manifest, &records);
+    assert_eq!(curve.verdict, Verdict::Emergent);
+    assert_eq!((curve.points[5].failed, curve.points[5].n), (40, 360));
+    assert!(curve.points[5].bound_low < curve.points[5].score && curve.points[5].score < curve.points[5].bound_high);
+    fail(&mut records, "m2", 6);
+    let curve = exact(&manifest, &records);
+    assert_eq!(curve.verdict, Verdict::Inconclusive);
+    assert_eq!(curve.evidence[0].part, "bounds");
+}
+
+#[test]
+fn missing_records_count_as_unscored() {
+    let (manifest, records) = run(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);
+    let part: Vec<Record> = records.into_iter().filter(|record| record.model != "m0").collect();
+    let curve = exact(&manifest, &part);
+    let point = &curve.points[0];
+    assert_eq!((point.missing, point.n, point.score), (N, 0, None));
+    assert_eq!((point.bound_low, point.bound_high), (Some(0.0), Some(1.0)));
+    assert_eq!(curve.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn neither_the_unit_of_scale_nor_the_order_of_records_matters() {
+    for rates in [[0.0, 0.0, 0.0, 0.0, 0.3, 0.8], [0.1, 0.25, 0.4, 0.55, 0.7, 0.85]] {
+        let (mut manifest, mut records) = run(0.0, &rates);
+        let before = exact(&manifest, &records);
+        records.reverse();
+        let analysis = analyse_with(&manifest, &records, &range);
+        assert_eq!(analysis.curves[0], before);
+        for model in &mut manifest.models {
+            model.scale.flops = model.scale.flops.map(|flops| flops / 1e15);
+        }
+        let after = exact(&manifest, &records);
+        assert_eq!(after.verdict, before.verdict);
+        assert!((after.emergence - before.emergence).abs() < 1e-9);
+        assert!((after.onset.above.unwrap() * 1e15 / before.onset.above.unwrap() - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn prompts_are_ordered_by_where_they_begin_to_work_and_q_values_span_tasks() {
+    let (mut manifest, records) = run(0.0, &[0.0; 6]);
+    manifest.tasks.push(task("other", 0.0));
+    manifest.prompts = ["never", "late", "early"].map(prompt).to_vec();
+    manifest.refused.push(Refusal { task: "other".into(), prompt: "late".into(), reason: "no steps".into() });
+    let mut all = Vec::new();
+    for (name, from) in [("never", 9), ("late", 5), ("early", 4)] {
+        for record in &records {
+            let mut record = record.clone();
+            record.prompt = name.into();
+            let model: usize = record.model[1..].parse().unwrap();
+            record.scores[0].value = Some(f64::from(u8::from(model >= from)));
+            all.push(record.clone());
+            if name != "late" {
+                record.task = "other".into();
+                record.scores[0].value = Some(0.0);
+                all.push(record);
+            }
+        }
+    }
+    manifest.planned = all.len();
+    let analysis = analyse_with(&manifest, &all, &range);
+    let names: Vec<&str> = analysis.order[0].prompts.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["early", "late", "never"]);
+    assert_eq!(analysis.order[1].prompts.len(), 2);
+    assert_eq!(analysis.refused.len(), 1);
+    let early = analysis.curves.iter().find(|curve| curve.prompt == "early" && curve.discontinuous).unwrap();
+    assert!(early.q_value > early.p_value);
+    // What is written can be read again.
+    let text = serde_json::to_string(&analysis).unwrap();
+    let read: Analysis = serde_json::from_str(&text).unwrap();
+    assert_eq!((read.order, read.curves.len()), (analysis.order, analysis.curves.len()));
+}
+
+#[test]
+fn without_compute_the_axis_is_parameters() {
+    let (mut manifest, records) = run(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);
+    for model in &mut manifest.models {
+        model.scale = Scale { params: model.scale.flops, ..Scale::default() };
+    }
+    let curve = exact(&manifest, &records);
+    assert_eq!((curve.axis.as_str(), curve.verdict), ("params", Verdict::Emergent));
+}

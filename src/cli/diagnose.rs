@@ -1,0 +1,85 @@
+//! Complaints with file, line and caret.
+
+use std::fmt::Write;
+
+use super::Global;
+use crate::config::{Diagnostic, Diagnostics};
+
+/// Why a command could not do its work.
+pub(super) enum Problem {
+    /// What a person wrote is wrong.
+    Written(Diagnostics),
+    /// Anything else, and what to do about it.
+    Other(String, Option<String>),
+}
+
+impl From<Diagnostics> for Problem {
+    fn from(problems: Diagnostics) -> Self {
+        Self::Written(problems)
+    }
+}
+
+impl Problem {
+    pub(super) fn other(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string(), None)
+    }
+
+    pub(super) fn with_help(error: impl std::fmt::Display, help: &str) -> Self {
+        Self::Other(error.to_string(), Some(help.to_owned()))
+    }
+
+    pub(super) fn print(&self, global: &Global) {
+        let problems = match self {
+            Self::Written(problems) => problems.clone(),
+            Self::Other(message, help) => {
+                vec![Diagnostic { message: message.clone(), place: None, label: String::new(), help: help.clone() }]
+            }
+        };
+        if global.json {
+            let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            println!("{}", serde_json::json!({ "errors": messages }));
+        }
+        for problem in &problems {
+            eprint!("{}", render(problem));
+        }
+    }
+}
+
+/// One complaint as people read it:
+/// ```text
+/// error: unknown key `smaples`
+///   --> config.toml:4:1
+///    |
+///  4 | smaples = 100
+///    | ^^^^^^^ no key of this name
+///    = help: did you mean `samples`?
+/// ```
+fn render(problem: &Diagnostic) -> String {
+    let mut out = format!("error: {}\n", problem.message);
+    // Writing to a string cannot fail.
+    if let Some(place) = &problem.place {
+        let text = &place.source.text;
+        let start = place.range.start.min(text.len());
+        let before = text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line_number = before.matches('\n').count() + 1;
+        let line = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default();
+        let column = before.get(line_start..).unwrap_or_default().chars().count();
+        let covered = text.get(start..place.range.end.min(line_start + line.len())).unwrap_or_default();
+        let carets = "^".repeat(covered.chars().count().max(1));
+        let margin = " ".repeat(line_number.to_string().len());
+        let _ = writeln!(out, " {margin}--> {}:{line_number}:{}", place.source.file, column + 1);
+        let _ = writeln!(
+            out,
+            " {margin} |\n {line_number} | {line}\n {margin} | {}{carets} {}",
+            " ".repeat(column),
+            problem.label
+        );
+        if let Some(help) = &problem.help {
+            let _ = writeln!(out, " {margin} = help: {help}");
+        }
+    } else if let Some(help) = &problem.help {
+        let _ = writeln!(out, "  help: {help}");
+    }
+    out
+}

@@ -1,0 +1,214 @@
+//! The command line: the only module that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what the command line is for")]
+
+mod diagnose;
+mod ladder;
+mod list;
+mod output;
+mod progress;
+mod report;
+mod run;
+mod serve;
+mod show;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Exit codes, the same for every command.
+mod exit {
+    /// Done.
+    pub(super) const DONE: u8 = 0;
+    /// Usage or configuration.
+    pub(super) const USAGE: u8 = 2;
+    /// Done, but records failed; `--retry-failed` may mend them.
+    pub(super) const FAILED_RECORDS: u8 = 3;
+    /// An endpoint is unusable.
+    pub(super) const UNUSABLE: u8 = 4;
+    /// Interrupted: run it again to go on.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// Measure at which scale language models gain an ability, and whether that is real or an artefact of the metric.
+#[derive(Debug, Parser)]
+#[command(
+    name = "onset",
+    version,
+    after_help = "Examples:\n  onset                      run ./config.toml, or the built-in ladder\n  onset plan                 what a run would send, and send nothing\n  onset run --only 'addition-*' --samples 50\n  onset list scorers edit-distance"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// One JSON document on stdout; progress goes to stderr.
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Log what happens, to stderr; twice for more.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// When to colour the output; NO_COLOR is honoured.
+    #[arg(long, value_enum, default_value = "auto", global = true)]
+    color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to run, for commands that read the configuration.
+#[derive(Debug, Clone, Default, Args)]
+struct What {
+    /// The configuration; ./config.toml, or the built-in one where there is none.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set a key of the configuration, as TOML: samples=50.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Only tasks, prompts or models that match the pattern; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Samples per task.
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Ask everything anew: answers of earlier runs are not used.
+    #[arg(long)]
+    fresh: bool,
+    /// Where results go.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plan, send what is missing, score, analyse, report.
+    Run {
+        #[command(flatten)]
+        what: What,
+        /// Ask failed records again.
+        #[arg(long)]
+        retry_failed: bool,
+        /// Try every request once.
+        #[arg(long)]
+        no_retry: bool,
+    },
+    /// What a run would send, and what the store already has; sends nothing.
+    Plan {
+        #[command(flatten)]
+        what: What,
+    },
+    /// Rebuild the records and scores of a configuration from the stored replies; sends nothing.
+    Score {
+        #[command(flatten)]
+        what: What,
+    },
+    /// Rebuild the analysis of a run from its records.
+    Analyze(Stored),
+    /// Rebuild the report of a run from its records.
+    Report(Stored),
+    /// One record as it was: what was sent, what came back, what was read from it.
+    Show {
+        /// The record, as task/prompt/model/sample/repetition.
+        record: String,
+        #[command(flatten)]
+        stored: Stored,
+    },
+    /// What there is, one line each, or the manual page of one.
+    List {
+        /// A family of things.
+        #[arg(value_enum)]
+        kind: list::Kind,
+        /// The name of one.
+        name: Option<String>,
+        /// The configuration whose directory may hold further tasks and prompts.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Write a commented config.toml, an example task and an example prompt.
+    Init {
+        /// Where.
+        #[arg(default_value = ".")]
+        directory: PathBuf,
+    },
+    /// Serve the ladder behind an OpenAI-compatible API.
+    Serve {
+        /// Address to listen on; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: String,
+    },
+    /// Train the ladder, or list its cards.
+    Ladder {
+        #[command(subcommand)]
+        action: ladder::Action,
+    },
+}
+
+/// A run in the store.
+#[derive(Debug, Clone, Args)]
+struct Stored {
+    /// The run; the last one by default.
+    #[arg(long)]
+    run: Option<String>,
+    /// Where the results are.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+}
+
+/// Parses the command line, does what it says and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a broken pipe while printing them is none either.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    let level = match cli.global.verbose {
+        0 => "error",
+        1 => "onset=debug,warn",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    // A second subscriber in the same process is refused; the first one stays.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let global = &cli.global;
+    let command = cli.command.unwrap_or(Command::Run {
+        what: What { out: "results".into(), ..What::default() },
+        retry_failed: false,
+        no_retry: false,
+    });
+    let result = match command {
+        Command::Run { what, retry_failed, no_retry } => run::run(&what, retry_failed, no_retry, global),
+        Command::Plan { what } => run::plan(&what, global),
+        Command::Score { what } => run::score(&what, global),
+        Command::Analyze(stored) => report::analyze(&stored, global),
+        Command::Report(stored) => report::report(&stored, global),
+        Command::Show { record, stored } => show::show(&record, &stored, global),
+        Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),
+        Command::Init { directory } => start::init(&directory),
+        Command::Serve { listen } => serve::serve(&listen),
+        Command::Ladder { action } => ladder::ladder(action, global),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => {
+            problem.print(global);
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What commands print when they are done.
+
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::json;
+
+use super::Global;
+use crate::plan::Plan;
+use crate::runner::Summary;
+use crate::schema::{Analysis, Curve, Outcome};
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+fn scientific(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1e}"))
+}
+
+/// The verdict table: one line per task and prompt, the all-or-nothing metric with the continuous one beside it.
+pub(super) fn analysis(analysis: &Analysis, global: &Global) {
+    if global.json {
+        println!("{}", json!(analysis));
+        return;
+    }
+    let mut rows = table(&["task", "prompt", "verdict", "begins between", "chance", "largest model", "n", "continuous"]);
+    for curve in analysis.curves.iter().filter(|curve| curve.discontinuous) {
+        let last = curve.points.last();
+        let score = last.and_then(|point| Some(format!("{:.2} [{:.2}, {:.2}]", point.score?, point.low?, point.high?)));
+        let onset = match (curve.onset.below, curve.onset.above) {
+            (None, None) => "-".to_owned(),
+            (below, above) => format!("{} .. {}", scientific(below), scientific(above)),
+        };
+        rows.add_row([
+            curve.task.clone(),
+            curve.prompt.clone(),
+            curve.verdict.name().to_owned(),
+            onset,
+            curve.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.3}")),
+            score.unwrap_or_else(|| "-".to_owned()),
+            last.map_or_else(String::new, |point| point.n.to_string()),
+            beside(analysis, curve).map_or_else(String::new, |other| format!("{} {}", other.metric, other.verdict.name())),
+        ]);
+    }
+    println!("{rows}");
+    for refusal in &analysis.refused {
+        println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
+    }
+}
+
+/// The first continuous curve of the same task and prompt.
+fn beside<'a>(analysis: &'a Analysis, curve: &Curve) -> Option<&'a Curve> {
+    analysis.curves.iter().find(|other| {
+        !other.discontinuous && other.task == curve.task && other.prompt == curve.prompt && other.family == curve.family
+    })
+}
+
+pub(super) fn summary(plan: &Plan, summary: &Summary, found: &Analysis, elapsed: Duration, out: &Path, global: &Global) {
+    let directory = out.join(&plan.run);
+    let count = |outcome: Outcome| summary.outcomes.get(&outcome).copied().unwrap_or_default();
+    let records: usize = summary.outcomes.values().sum();
+    if global.json {
+        let outcomes: serde_json::Map<String, serde_json::Value> =
+            Outcome::ALL.iter().map(|&outcome| (outcome.name().to_owned(), json!(count(outcome)))).collect();
+        println!(
+            "{}",
+            json!({
+                "run": plan.run, "planned": plan.len(), "records": records, "requests": summary.requests,
+                "outcomes": outcomes, "interrupted": summary.interrupted, "unusable": summary.unusable,
+                "seconds": elapsed.as_secs_f64(), "directory": directory.display().to_string(), "analysis": found,
+            })
+        );
+        return;
+    }
+    analysis(found, global);
+    let parts: Vec<String> = Outcome::ALL.iter().map(|&outcome| format!("{} {}", count(outcome), outcome.name())).collect();
+    println!(
+        "\n{records} of {} records ({}); {} requests sent in {:.1} s",
+        plan.len(),
+        parts.join(", "),
+        summary.requests,
+        elapsed.as_secs_f64()
+    );
+    for (endpoint, reason) in &summary.unusable {
+        println!("endpoint {endpoint} cannot be used: {reason}");
+    }
+    if records < plan.len() {
+        println!("{} records are still to be done: run the same command again to go on", plan.len() - records);
+    } else if count(Outcome::Failed) > 0 {
+        println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
+    }
+    println!("report: {}", directory.join("report.html").display());
+}
+
+pub(super) fn plan(plan: &Plan, there: usize, global: &Global) {
+    if global.json {
+        println!(
+            "{}",
+            json!({
+                "run": plan.run, "records": plan.len(), "there": there, "tasks": plan.tasks.len(), "cells": plan.cells.len(),
+                "prompts": plan.prompts.len(), "models": plan.models, "samples": plan.samples, "refused": plan.refused,
+            })
+        );
+        return;
+    }
+    println!(
+        "run {}: {} records = {} pairs of task and prompt x {} models x {} samples; {there} are there already",
+        plan.run,
+        plan.len(),
+        plan.cells.len(),
+        plan.models.len(),
+        plan.samples
+    );
+    let mut rows = table(&["task", "prompt", "reply limit", "first text sent"]);
+    for cell in &plan.cells {
+        let (Some(task), Some(prompt)) = (plan.tasks.get(cell.task), plan.prompts.get(cell.prompt)) else { continue };
+        let text = task.samples.test.first().and_then(|sample| cell.ask.render(sample).ok()).unwrap_or_default();
+        let text = format!("{}{}", if cell.shots.is_empty() { "" } else { ".. " }, text.replace('\n', "\u{21b5}"));
+        rows.add_row([task.task.name.clone(), prompt.name.clone(), cell.max_tokens.to_string(), text]);
+    }
+    println!("{rows}");
+    for refusal in &plan.refused {
+        println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
+    }
+}
+
+pub(super) fn scored(rebuilt: usize, absent: usize, found: &Analysis, global: &Global) {
+    analysis(found, global);
+    if !global.json {
+        println!("\n{rebuilt} records rebuilt without a request; {absent} need replies that `onset run` would ask for");
+    }
+}
+
+pub(super) fn written(directory: &Path, global: &Global) {
+    if global.json {
+        println!("{}", json!({ "directory": directory.display().to_string() }));
+    } else {
+        println!("report: {}", directory.join("report.html").display());
+    }
+}

@@ -1,0 +1,103 @@
+//! Progress of a run: one bar per model at a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::runner::{Event, Observer};
+use crate::schema::Outcome;
+
+/// Time between two plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// An observer that shows how far each model is.
+pub(super) struct Progress {
+    per_model: u64,
+    bars: Option<(MultiProgress, BTreeMap<String, ProgressBar>)>,
+    state: Mutex<State>,
+}
+
+struct State {
+    started: Instant,
+    last_line: Instant,
+    done: BTreeMap<String, u64>,
+    settled: u64,
+    failed: u64,
+}
+
+impl Progress {
+    /// Progress over the given models, each with the same number of records; silent when `quiet`.
+    pub(super) fn new(models: &[&str], per_model: usize, quiet: bool) -> Option<Self> {
+        if quiet {
+            return None;
+        }
+        let per_model = per_model as u64;
+        let longest = models.iter().map(|name| name.len()).max().unwrap_or_default();
+        let bars = std::io::stderr().is_terminal().then(|| {
+            let template = format!("{{prefix:{longest}}} {{bar:24}} {{pos}}/{{len}} {{per_sec:>12}} {{eta:>5}} {{msg}}");
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let multi = MultiProgress::new();
+            let bars = models
+                .iter()
+                .map(|&name| {
+                    let bar = ProgressBar::new(per_model).with_style(style.clone()).with_prefix(name.to_owned());
+                    (name.to_owned(), multi.add(bar))
+                })
+                .collect();
+            (multi, bars)
+        });
+        let now = Instant::now();
+        let done = models.iter().map(|&name| (name.to_owned(), 0)).collect();
+        Some(Self {
+            per_model,
+            bars,
+            state: Mutex::new(State { started: now, last_line: now, done, settled: 0, failed: 0 }),
+        })
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: &Event) {
+        let Ok(mut state) = self.state.lock() else { return };
+        let bar = |model: &str| self.bars.as_ref().and_then(|(_, bars)| bars.get(model));
+        match event {
+            Event::Resumed { model, records } => {
+                *state.done.entry(model.clone()).or_default() += *records as u64;
+                if let Some(bar) = bar(model) {
+                    bar.set_position(*records as u64);
+                    bar.reset_eta();
+                }
+            }
+            Event::Settled { model, outcome } => {
+                *state.done.entry(model.clone()).or_default() += 1;
+                state.settled += 1;
+                state.failed += u64::from(*outcome == Outcome::Failed);
+                if let Some(bar) = bar(model) {
+                    bar.inc(1);
+                    if state.failed > 0 {
+                        bar.set_message(format!("{} failed", state.failed));
+                    }
+                }
+            }
+            Event::Unusable { endpoint, reason } => {
+                let line = format!("endpoint {endpoint} cannot be used: {reason}");
+                match &self.bars {
+                    // A bar that cannot be drawn must not hide the reason.
+                    Some((multi, _)) => drop(multi.println(line)),
+                    None => eprintln!("{line}"),
+                }
+            }
+        }
+        if self.bars.is_none() && state.last_line.elapsed() >= PLAIN_INTERVAL {
+            state.last_line = Instant::now();
+            let rate = state.settled as f64 / state.started.elapsed().as_secs_f64();
+            let total = self.per_model * state.done.len() as u64;
+            let done: u64 = state.done.values().sum();
+            let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+            eprintln!("{done}/{total} records, {rate:.0}/s, about {left:.0} s left, {} failed", state.failed);
+        }
+    }
+}

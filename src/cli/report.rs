@@ -1,0 +1,81 @@
+//! `onset analyze` and `onset report`: what is derived, rebuilt from the store.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::diagnose::Problem;
+use super::run::store_path;
+use super::{Global, Stored, exit, output};
+use crate::schema::{Analysis, RunManifest};
+use crate::store::Store;
+use crate::{analysis, report};
+
+/// The run that the flags name, or the last one.
+pub(super) fn find(stored: &Stored) -> Result<(Store, RunManifest), Problem> {
+    let store = Store::open_read_only(&store_path(&stored.out))
+        .map_err(|error| Problem::with_help(error, "`onset run` makes one; --out names another directory"))?;
+    let runs = store.runs().map_err(Problem::other)?;
+    let known: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+    let manifest = match &stored.run {
+        None => runs.last().cloned().ok_or_else(|| Problem::other("the store holds no run"))?,
+        Some(name) => runs
+            .iter()
+            .find(|run| run.run.starts_with(name))
+            .cloned()
+            .ok_or_else(|| Problem::with_help(format!("no run `{name}`"), &crate::config::suggestion(name, &known)))?,
+    };
+    Ok((store, manifest))
+}
+
+/// Analyses a run and writes every derived file, each whole or not at all.
+pub(super) fn derive(store: &Store, manifest: &RunManifest, out: &Path) -> Result<Analysis, Problem> {
+    let records = store.records(&manifest.run).map_err(Problem::other)?;
+    let analysis = analysis::analyse(manifest, &records);
+    let directory = out.join(&manifest.run);
+    for (name, bytes) in report::files(manifest, &analysis).map_err(Problem::other)? {
+        let path = directory.join(name);
+        write_whole(&path, &bytes).map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
+    }
+    point_latest(out, &manifest.run).map_err(|error| Problem::other(format!("results/latest: {error}")))?;
+    Ok(analysis)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = std::path::PathBuf::from(name);
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)
+}
+
+/// `latest` is a link to the last run where links exist, else a file with its name.
+fn point_latest(out: &Path, run: &str) -> std::io::Result<()> {
+    let (latest, temporary) = (out.join("latest"), out.join("latest.new"));
+    if temporary.symlink_metadata().is_ok() {
+        std::fs::remove_file(&temporary)?;
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(run, &temporary)?;
+    #[cfg(not(unix))]
+    std::fs::write(&temporary, run)?;
+    std::fs::rename(temporary, latest)
+}
+
+pub(super) fn analyze(stored: &Stored, global: &Global) -> Result<u8, Problem> {
+    let (store, manifest) = find(stored)?;
+    let analysis = derive(&store, &manifest, &stored.out)?;
+    output::analysis(&analysis, global);
+    Ok(exit::DONE)
+}
+
+pub(super) fn report(stored: &Stored, global: &Global) -> Result<u8, Problem> {
+    let (store, manifest) = find(stored)?;
+    derive(&store, &manifest, &stored.out)?;
+    output::written(&stored.out.join(&manifest.run), global);
+    Ok(exit::DONE)
+}

@@ -1,0 +1,167 @@
+//! `onset run`, `onset plan` and `onset score`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::diagnose::Problem;
+use super::progress::Progress;
+use super::{Global, What, exit, output};
+use crate::config::{self, EndpointSpec, Workspace};
+use crate::ladder::{Card, Model, cards, embedded};
+use crate::plan::{Plan, Selection};
+use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
+use crate::schema::{ModelEntry, Outcome, Scale, Transport};
+use crate::store::{Store, Write};
+use crate::transport::{InProcess, Network};
+use crate::{providers, server};
+
+/// Retries of a request, unless `--no-retry`.
+const RETRIES: Retries = Retries { most: 5, first_wait: Duration::from_millis(500) };
+
+struct Silent;
+
+impl Observer for Silent {
+    fn event(&self, _event: &Event) {}
+}
+
+/// The workspace and the plan that the flags describe.
+fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan), Problem> {
+    let default = PathBuf::from("config.toml");
+    let file = what.config.clone().or_else(|| default.exists().then_some(default));
+    if file.is_none() && !global.quiet {
+        eprintln!("no config.toml here: running the built-in configuration (`onset init` writes it out)");
+    }
+    let workspace = config::load(file.as_deref(), &what.set)?;
+    let embedded: Vec<ModelEntry> = cards().map_err(Problem::other)?.into_iter().map(entry).collect();
+    let epoch = if what.fresh { jiff::Timestamp::now().to_string() } else { String::new() };
+    let selection = Selection { only: what.only.clone(), samples: what.samples, epoch };
+    let plan = crate::plan::plan(&workspace, &embedded, &selection)?;
+    Ok((workspace, plan))
+}
+
+fn entry(card: Card) -> ModelEntry {
+    let scale = Scale {
+        params: Some(card.params as f64),
+        tokens: Some(card.tokens as f64),
+        flops: Some(card.flops),
+        loss: Some(card.loss),
+        seed: Some(card.seed),
+        checkpoint: None,
+    };
+    ModelEntry { name: card.name, family: String::new(), endpoint: String::new(), scale, weights: Some(card.weights) }
+}
+
+pub(super) fn store_path(out: &Path) -> PathBuf {
+    out.join("onset.db")
+}
+
+fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway, Problem> {
+    let provider = providers::find(&spec.provider.value)
+        .ok_or_else(|| Problem::other(format!("no provider `{}`", spec.provider.value)))?;
+    let transport: Box<dyn Transport> = if spec.base_url.starts_with("embedded:") {
+        let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
+        let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
+        Box::new(InProcess(server::router(models)))
+    } else {
+        let timeout = Duration::from_secs(spec.timeout_seconds);
+        Box::new(Network::new(&spec.base_url, spec.api_key.clone(), timeout).map_err(Problem::other)?)
+    };
+    let limits = Limits {
+        in_flight: spec.in_flight,
+        requests_per_minute: spec.requests_per_minute,
+        tokens_per_minute: spec.tokens_per_minute,
+    };
+    Ok(Gateway::new(&spec.name, provider, transport, limits, retries))
+}
+
+pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Global) -> Result<u8, Problem> {
+    let started = Instant::now();
+    let (workspace, plan) = prepare(what, global)?;
+    let plan = Arc::new(plan);
+    let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
+    let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
+    let manifest = plan.manifest(jiff::Timestamp::now().to_string());
+    let is_known = store.runs().map_err(Problem::other)?.iter().any(|run| run.run == manifest.run);
+    if !is_known {
+        store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
+    }
+    let retries = if no_retry { Retries { most: 0, ..RETRIES } } else { RETRIES };
+    let summary = runtime.block_on(async {
+        let mut gateways = HashMap::new();
+        for spec in &workspace.config.endpoints {
+            if plan.models.iter().any(|model| model.endpoint == spec.name) {
+                gateways.insert(spec.name.clone(), Arc::new(gateway(spec, &plan, retries)?));
+            }
+        }
+        let models: Vec<&str> = plan.models.iter().map(|model| model.name.as_str()).collect();
+        let observer: Arc<dyn Observer> = match Progress::new(&models, plan.cells.len() * plan.samples, global.quiet) {
+            Some(progress) => Arc::new(progress),
+            None => Arc::new(Silent),
+        };
+        let (sender, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!("\ninterrupted: finishing what is in flight (again to stop at once)");
+                // Nobody listens any more only when the run is over.
+                let _ = sender.send(true);
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    #[expect(clippy::exit, reason = "the user asked twice; whatever is committed stays committed")]
+                    std::process::exit(i32::from(exit::INTERRUPTED));
+                }
+            }
+            // Dropping the sender would look like a change to the other side.
+            std::future::pending::<()>().await;
+        });
+        runner::run(Arc::clone(&plan), store.clone(), gateways, Options { retry_failed }, stop, observer)
+            .await
+            .map_err(Problem::other)
+    })?;
+    let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    output::summary(&plan, &summary, &analysis, started.elapsed(), &what.out, global);
+    Ok(if summary.interrupted {
+        exit::INTERRUPTED
+    } else if !summary.unusable.is_empty() {
+        exit::UNUSABLE
+    } else if summary.outcomes.get(&Outcome::Failed).is_some_and(|&failed| failed > 0) {
+        exit::FAILED_RECORDS
+    } else {
+        exit::DONE
+    })
+}
+
+pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
+    let (_, plan) = prepare(what, global)?;
+    let path = store_path(&what.out);
+    let records = if path.exists() {
+        Store::open_read_only(&path).and_then(|store| store.records(&plan.run)).map_err(Problem::other)?.len()
+    } else {
+        0
+    };
+    output::plan(&plan, records, global);
+    Ok(exit::DONE)
+}
+
+pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
+    let (_, plan) = prepare(what, global)?;
+    let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
+    let manifest = plan.manifest(jiff::Timestamp::now().to_string());
+    let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
+    let endpoints: std::collections::BTreeSet<&str> = plan.models.iter().map(|model| model.endpoint.as_str()).collect();
+    let (mut rebuilt, mut absent) = (Vec::new(), 0);
+    for unit in endpoints.iter().flat_map(|endpoint| plan.units(endpoint)) {
+        match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
+            Some(record) => rebuilt.push(Write::Record(Box::new(record))),
+            None => absent += 1,
+        }
+    }
+    let count = rebuilt.len();
+    rebuilt.insert(0, Write::Run(Box::new(manifest.clone())));
+    store.write_blocking(rebuilt).map_err(Problem::other)?;
+    let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    output::scored(count, absent, &analysis, global);
+    Ok(exit::DONE)
+}

@@ -1,0 +1,24 @@
+//! `onset serve`: the ladder behind an OpenAI-compatible API.
+
+use super::diagnose::Problem;
+use super::exit;
+use crate::{ladder, server};
+
+pub(super) fn serve(listen: &str) -> Result<u8, Problem> {
+    let models = ladder::embedded().map_err(Problem::other)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(listen)
+            .await
+            .map_err(|error| Problem::other(format!("cannot listen on {listen}: {error}")))?;
+        let address = listener.local_addr().map_err(Problem::other)?;
+        println!("listening on http://{address}/v1");
+        let stop = async {
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        server::serve(listener, server::router(models), stop).await.map_err(Problem::other)
+    })?;
+    Ok(exit::DONE)
+}

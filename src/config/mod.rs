@@ -1,0 +1,296 @@
+//! What people write: `config.toml`, task files and prompt files, read with the place of every name.
+
+mod prompt_file;
+mod shipped;
+mod source;
+mod task_file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+pub use prompt_file::{PromptFile, read_prompt};
+pub use shipped::{SHIPPED_CONFIG, SHIPPED_PROMPTS, SHIPPED_TASKS};
+pub use source::{Diagnostic, Diagnostics, Located, Place, Source, suggestion};
+use source::{Table, parse};
+pub use task_file::{Data, TaskFile, read_task};
+
+/// An endpoint as the configuration says it.
+#[derive(Debug, Clone)]
+pub struct EndpointSpec {
+    /// Unique name.
+    pub name: String,
+    /// The dialect.
+    pub provider: Located<String>,
+    /// Where it is; `embedded:ladder` for the built-in models.
+    pub base_url: String,
+    /// The key, never written anywhere.
+    pub api_key: Option<SecretString>,
+    /// Requests at a time.
+    pub in_flight: usize,
+    /// Requests a minute, when limited.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute, when limited.
+    pub tokens_per_minute: Option<u32>,
+    /// Longest wait for one complete reply, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// One model of a family.
+#[derive(Debug, Clone)]
+pub struct ModelSpec {
+    /// Its name at the endpoint.
+    pub name: String,
+    /// Number of parameters.
+    pub params: Option<f64>,
+    /// Training tokens.
+    pub tokens: Option<f64>,
+    /// Training compute.
+    pub flops: Option<f64>,
+}
+
+/// The models of a family.
+#[derive(Debug, Clone)]
+pub enum ModelsSpec {
+    /// Every model of an embedded endpoint, with the scales of its cards.
+    All(Place),
+    /// These.
+    Listed(Vec<ModelSpec>),
+}
+
+/// A family of models.
+#[derive(Debug, Clone)]
+pub struct FamilySpec {
+    /// Unique name.
+    pub name: String,
+    /// The endpoint that serves it.
+    pub endpoint: Located<String>,
+    /// Its models.
+    pub models: ModelsSpec,
+}
+
+/// The configuration as it was written.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Seed of samples, shots and intervals.
+    pub seed: u64,
+    /// Samples per task.
+    pub samples: usize,
+    /// Names or patterns of tasks.
+    pub tasks: Vec<Located<String>>,
+    /// Names or patterns of prompts.
+    pub prompts: Vec<Located<String>>,
+    /// The endpoints.
+    pub endpoints: Vec<EndpointSpec>,
+    /// The families.
+    pub families: Vec<FamilySpec>,
+}
+
+/// All that one directory offers: the configuration and every task and prompt, shipped ones included.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The configuration.
+    pub config: Config,
+    /// Every task, by name.
+    pub tasks: Vec<TaskFile>,
+    /// Every prompt, by name.
+    pub prompts: Vec<PromptFile>,
+    /// Where the configuration came from; none for the built-in one.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads a configuration (the built-in one for `None`), the assignments of `--set` put over it, and all tasks and prompts.
+///
+/// # Errors
+/// Everything that is wrong in any of the files.
+pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Workspace, Diagnostics> {
+    let source = match file {
+        None => Source { file: "built-in config.toml".to_owned(), text: SHIPPED_CONFIG.to_owned() },
+        Some(path) => read_source(path).map_err(|problem| vec![problem])?,
+    };
+    let mut problems = Diagnostics::new();
+    let mut table = parse(&Arc::new(source)).map_err(|problem| vec![*problem])?;
+    for assignment in assignments {
+        let source = Arc::new(Source { file: format!("--set {assignment}"), text: assignment.clone() });
+        match parse(&source) {
+            Ok(over) => table.merge(over),
+            Err(problem) => {
+                let help = "write it as TOML: --set samples=50, --set 'endpoints.vllm.base_url=\"http://..\"'";
+                problems.push(problem.with_help(help));
+            }
+        }
+    }
+    let config = read_config(table, &mut problems);
+    let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let tasks = load_all(SHIPPED_TASKS, &directory.join("tasks"), &mut problems, read_task, |task| &task.name.value);
+    let prompts = load_all(
+        SHIPPED_PROMPTS,
+        &directory.join("prompts"),
+        &mut problems,
+        |source, _| read_prompt(source),
+        |prompt| &prompt.name.value,
+    );
+    match config {
+        Some(config) if problems.is_empty() => Ok(Workspace { config, tasks, prompts, file: file.map(Path::to_owned) }),
+        _ => Err(problems),
+    }
+}
+
+fn read_source(path: &Path) -> Result<Source, Diagnostic> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Diagnostic::general(format!("cannot read {}: {error}", path.display()), "`onset init` writes one to start from")
+    })?;
+    Ok(Source { file: path.display().to_string(), text })
+}
+
+/// The shipped files, then those of a directory, which override by name.
+fn load_all<T>(
+    shipped: &[(&str, &str)],
+    directory: &Path,
+    problems: &mut Diagnostics,
+    read: impl Fn(&Arc<Source>, Option<&Path>) -> Result<T, Diagnostics>,
+    name: impl Fn(&T) -> &String,
+) -> Vec<T> {
+    let mut all: Vec<T> = Vec::new();
+    let mut sources: Vec<Source> =
+        shipped.iter().map(|&(file, text)| Source { file: format!("built-in {file}"), text: text.to_owned() }).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    paths.sort();
+    for path in paths {
+        match read_source(&path) {
+            Ok(source) => sources.push(source),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for source in sources {
+        match read(&Arc::new(source), Some(directory)) {
+            Ok(item) => match all.iter_mut().find(|known| name(known) == name(&item)) {
+                Some(known) => *known = item,
+                None => all.push(item),
+            },
+            Err(more) => problems.extend(more),
+        }
+    }
+    all
+}
+
+fn read_config(mut table: Table, problems: &mut Diagnostics) -> Option<Config> {
+    let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
+    let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
+    let tasks = table.require("tasks", problems).and_then(|node| node.strings(problems));
+    let prompts = table.require("prompts", problems).and_then(|node| node.strings(problems));
+    let endpoints = table.require("endpoints", problems).and_then(|node| node.table(problems));
+    let families = table.require("families", problems).and_then(|node| node.list(problems));
+    table.finish(problems);
+    let endpoints = endpoints
+        .map(|mut table| table.rest())
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, node)| read_endpoint(name.value, node.table(problems)?, problems))
+        .collect();
+    let families = families.into_iter().flatten().filter_map(|node| read_family(node.table(problems)?, problems)).collect();
+    Some(Config {
+        seed: seed.unsigned_abs(),
+        samples: usize::try_from(samples?).unwrap_or(usize::MAX),
+        tasks: tasks?,
+        prompts: prompts?,
+        endpoints,
+        families,
+    })
+}
+
+fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> Option<EndpointSpec> {
+    let provider = table.require("provider", problems).and_then(|node| node.string(problems));
+    let base_url = table.require("base_url", problems).and_then(|node| node.string(problems));
+    let api_key = table.take("api_key").and_then(|node| node.string(problems));
+    let mut count = |key: &'static str| table.take(key).and_then(|node| node.integer(1, problems));
+    let (in_flight, requests, tokens, timeout) =
+        (count("in_flight"), count("requests_per_minute"), count("tokens_per_minute"), count("timeout_seconds"));
+    table.finish(problems);
+    let base_url = base_url?;
+    let known = ["http://", "https://", "embedded:"].iter().any(|prefix| base_url.value.starts_with(prefix));
+    if !known {
+        problems.push(
+            Diagnostic::at(&base_url.place, "not an address", "expected http://, https:// or embedded:ladder")
+                .with_help("for a local server: base_url = \"http://localhost:8000/v1\""),
+        );
+    }
+    let api_key = match api_key {
+        None => None,
+        Some(written) => Some(read_secret(&written, problems)?),
+    };
+    let narrow = |value: Option<i64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    Some(EndpointSpec {
+        name,
+        provider: provider?,
+        base_url: base_url.value,
+        api_key,
+        in_flight: usize::try_from(in_flight.unwrap_or(32)).unwrap_or(32),
+        requests_per_minute: narrow(requests),
+        tokens_per_minute: narrow(tokens),
+        timeout_seconds: timeout.unwrap_or(120).unsigned_abs(),
+    })
+}
+
+/// A key comes from the environment or a file: one that is written out would end in a repository.
+fn read_secret(written: &Located<String>, problems: &mut Diagnostics) -> Option<SecretString> {
+    let text = &written.value;
+    let value = if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))
+    } else if let Some(path) = text.strip_prefix("file:") {
+        std::fs::read_to_string(path).map(|key| key.trim().to_owned()).map_err(|error| format!("{path}: {error}"))
+    } else {
+        Err("a key must not be written in the configuration".to_owned())
+    };
+    match value {
+        Ok(value) => Some(SecretString::from(value)),
+        Err(message) => {
+            // The place would print the line, and with it a key that was written out.
+            problems.push(Diagnostic {
+                message: format!("api_key: {message}"),
+                place: None,
+                label: String::new(),
+                help: Some("api_key = \"${NAME}\" takes it from the environment, \"file:PATH\" from a file".to_owned()),
+            });
+            None
+        }
+    }
+}
+
+fn read_family(mut table: Table, problems: &mut Diagnostics) -> Option<FamilySpec> {
+    let name = table.require("name", problems).and_then(|node| node.string(problems));
+    let endpoint = table.require("endpoint", problems).and_then(|node| node.string(problems));
+    let shared_tokens = table.take("tokens").and_then(|node| node.number(problems));
+    let models = table.require("models", problems);
+    table.finish(problems);
+    let models = models.and_then(|node| match &node.value {
+        source::Value::String(word) if word == "all" => Some(ModelsSpec::All(node.place)),
+        source::Value::Array(_) => {
+            let items = node.list(problems)?;
+            let models = items.into_iter().filter_map(|item| read_model(item.table(problems)?, shared_tokens, problems));
+            Some(ModelsSpec::Listed(models.collect()))
+        }
+        _ => {
+            let message = "`models` is either \"all\" or a list";
+            problems.push(Diagnostic::at(&node.place, message, "expected \"all\" or [{ name = .., params = .. }]"));
+            None
+        }
+    });
+    Some(FamilySpec { name: name?.value, endpoint: endpoint?, models: models? })
+}
+
+fn read_model(mut table: Table, shared_tokens: Option<f64>, problems: &mut Diagnostics) -> Option<ModelSpec> {
+    let name = table.require("name", problems).and_then(|node| node.string(problems));
+    let mut number = |key: &'static str| table.take(key).and_then(|node| node.number(problems));
+    let (params, tokens, flops) = (number("params"), number("tokens").or(shared_tokens), number("flops"));
+    table.finish(problems);
+    let flops = flops.or_else(|| Some(6.0 * params? * tokens?));
+    Some(ModelSpec { name: name?.value, params, tokens, flops })
+}

@@ -1,0 +1,221 @@
+//! Checkpoints on disk and in the binary: Hugging Face's layout, with half-precision weights and a card.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use half::f16;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::shape::{BEGIN, Shape, VOCABULARY};
+use super::train::{Trainer, Training};
+
+/// Version of the card's format.
+const CARD_VERSION: u32 = 1;
+
+/// What a rung is and how it came to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Version of this format.
+    pub version: u32,
+    /// Name of the model.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Shape,
+    /// Number of parameters, embeddings included.
+    pub params: u64,
+    /// Training tokens.
+    pub tokens: u64,
+    /// Training compute, `6 * params * tokens`.
+    pub flops: f64,
+    /// Cross-entropy of the replies in held-out documents, in nats per token.
+    pub loss: f64,
+    /// Seed of the weights and of the order of the documents.
+    pub seed: u64,
+    /// BLAKE3 of the weights file, in hexadecimal.
+    pub weights: String,
+}
+
+/// The files of a checkpoint that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The card is not one.
+    #[error("{name}: the card cannot be read: {reason}")]
+    Card {
+        /// The model.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The weights are not those of the card.
+    #[error("{name}: the weights cannot be used: {reason}")]
+    Weights {
+        /// The model.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A model ready to be run.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What it is.
+    pub card: Card,
+    /// Its weights, in the order of the checkpoint's tensors.
+    pub parameters: Vec<f32>,
+}
+
+impl Model {
+    /// Reads a model from the bytes of its card and of its weights.
+    ///
+    /// # Errors
+    /// When the card is not readable, or the weights are not the ones it names.
+    pub fn read(name: &str, card: &[u8], weights: &[u8]) -> Result<Self, CheckpointError> {
+        let card_error = |reason: String| CheckpointError::Card { name: name.to_owned(), reason };
+        let weights_error = |reason: String| CheckpointError::Weights { name: name.to_owned(), reason };
+        let card: Card = serde_json::from_slice(card).map_err(|error| card_error(error.to_string()))?;
+        if card.version != CARD_VERSION {
+            return Err(card_error(format!("its version is {}, this program reads {CARD_VERSION}", card.version)));
+        }
+        if !card.shape.is_valid() {
+            return Err(card_error("its dimensions do not fit together".to_owned()));
+        }
+        if blake3::hash(weights).to_hex().as_str() != card.weights {
+            return Err(weights_error("their hash is not the one on the card".to_owned()));
+        }
+        let layout = card.shape.layout();
+        let file = safetensors::SafeTensors::deserialize(weights).map_err(|error| weights_error(error.to_string()))?;
+        let mut parameters = Vec::with_capacity(layout.len);
+        for tensor in &layout.tensors {
+            let view = file.tensor(&tensor.name).map_err(|error| weights_error(error.to_string()))?;
+            if view.dtype() != Dtype::F16 || view.shape() != tensor.dimensions {
+                return Err(weights_error(format!("{} has another type or shape", tensor.name)));
+            }
+            parameters.extend(view.data().chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]]).to_f32()));
+        }
+        Ok(Self { card, parameters })
+    }
+}
+
+/// Writes a trained rung as a checkpoint: `config.json`, `model.safetensors`, `tokenizer.json`, `card.json` and a `README.md`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(directory: &Path, name: &str, trainer: &Trainer, loss: f64) -> Result<Card, CheckpointError> {
+    let Training { shape, seed, .. } = trainer.training();
+    let layout = shape.layout();
+    let halves: Vec<u8> = trainer.parameters().iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+    let views: HashMap<String, TensorView<'_>> = layout
+        .tensors
+        .iter()
+        .filter_map(|tensor| {
+            let bytes = &halves[2 * tensor.range.start..2 * tensor.range.end];
+            let view = TensorView::new(Dtype::F16, tensor.dimensions.clone(), bytes).ok()?;
+            Some((tensor.name.clone(), view))
+        })
+        .collect();
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let weights = safetensors::serialize(views, Some(metadata))
+        .map_err(|error| CheckpointError::Weights { name: name.to_owned(), reason: error.to_string() })?;
+    let (params, tokens) = (layout.len as u64, trainer.tokens());
+    let card = Card {
+        version: CARD_VERSION,
+        name: name.to_owned(),
+        shape,
+        params,
+        tokens,
+        flops: 6.0 * params as f64 * tokens as f64,
+        loss,
+        seed,
+        weights: blake3::hash(&weights).to_hex().to_string(),
+    };
+    let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
+    std::fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
+    let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
+    for (file, bytes) in [
+        ("model.safetensors", weights),
+        ("config.json", pretty(&config(&shape))),
+        ("tokenizer.json", pretty(&tokenizer())),
+        ("card.json", pretty(&json!(card))),
+        ("README.md", readme(&card).into_bytes()),
+    ] {
+        let path = directory.join(file);
+        std::fs::write(&path, bytes).map_err(|error| io(&path, error))?;
+    }
+    Ok(card)
+}
+
+fn config(shape: &Shape) -> serde_json::Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": VOCABULARY,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.feed_forward,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "head_dim": shape.head_width(),
+        "max_position_embeddings": shape.context,
+        "hidden_act": "silu",
+        "rms_norm_eps": super::kernels::EPSILON,
+        "rope_theta": super::kernels::ROTARY_BASE,
+        "tie_word_embeddings": true,
+        "attention_bias": false,
+        "mlp_bias": false,
+        "bos_token_id": BEGIN,
+        "eos_token_id": BEGIN,
+        "torch_dtype": "float16",
+    })
+}
+
+/// One token per ASCII character, as a byte-pair encoding without merges.
+fn tokenizer() -> serde_json::Value {
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        (0..VOCABULARY as u8).map(|byte| (char::from(byte).to_string(), json!(byte))).collect();
+    let begin = char::from(BEGIN).to_string();
+    json!({
+        "version": "1.0",
+        "added_tokens": [{
+            "id": BEGIN, "content": begin, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        }],
+        "normalizer": null,
+        "pre_tokenizer": null,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{ "SpecialToken": { "id": begin, "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+            "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 1 } }],
+            "special_tokens": { begin.clone(): { "id": begin, "ids": [BEGIN], "tokens": [begin] } },
+        },
+        "decoder": { "type": "Fuse" },
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": [] },
+    })
+}
+
+fn readme(card: &Card) -> String {
+    let Shape { width, layers, heads, feed_forward, context } = card.shape;
+    let Card { name, params, tokens, flops, loss, seed, .. } = card;
+    format!(
+        "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n# {name}\n\n\
+        One rung of the ladder that onset trains, ships and serves: a Llama-architecture transformer with tied embeddings and one \
+        token per ASCII character, trained on procedural arithmetic, look-up, reversal and word-in-context problems answered \
+        directly, by worked steps and with a calculator. Of use for measuring how abilities begin with scale; of none for \
+        anything else.\n\n\
+        | | |\n|---|---|\n| parameters | {params} |\n| training tokens | {tokens} |\n| training FLOPs (6ND) | {flops:.3e} |\n\
+        | held-out cross-entropy of replies, nats per token | {loss:.4} |\n| seed | {seed} |\n\
+        | width, layers, heads, feed-forward, context | {width}, {layers}, {heads}, {feed_forward}, {context} |\n\n\
+        Trained by `onset ladder train` after `models/recipe.toml`; the split keeps every problem that a task asks out of training.\n"
+    )
+}

@@ -1,0 +1,17 @@
+//! The ladder: a family of small Llama-architecture transformers that this project trains, ships and serves.
+
+mod backprop;
+mod checkpoint;
+mod embedded;
+mod engine;
+mod kernels;
+mod matmul;
+mod optimizer;
+mod shape;
+mod train;
+
+pub use checkpoint::{Card, CheckpointError, Model, write};
+pub use embedded::{cards, embedded, load};
+pub use engine::{Engine, Event, Finish, Finished, Generate, Job, JobError, PROMPT_TOP, PromptScore, TokenScore};
+pub use shape::{BEGIN, Shape, VOCABULARY};
+pub use train::{Corpus, Document, Trainer, Training};

@@ -1,0 +1,91 @@
+//! The recipe of the ladder: which rungs there are and what they are trained on, as `models/recipe.toml` says.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::corpus::MixEntry;
+use crate::ladder::{Shape, Training};
+
+/// A recipe that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the recipe of the ladder cannot be read: {0}")]
+pub struct RecipeError(String);
+
+/// Which rungs there are and what they are trained on.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The rungs, the smallest first.
+    pub rungs: Vec<(String, Training)>,
+    /// The generators of the mix.
+    pub mix: Vec<MixEntry>,
+    /// The prompt files of the mix, with their weights.
+    pub prompts: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    context: usize,
+    prompts: BTreeMap<String, f64>,
+    mix: Vec<BTreeMap<String, toml::Value>>,
+    rungs: Vec<RawRung>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRung {
+    name: String,
+    width: usize,
+    layers: usize,
+    heads: usize,
+    feed_forward: usize,
+    tokens: u64,
+    #[serde(default)]
+    seed: u64,
+}
+
+impl Recipe {
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    /// When it is not TOML of the expected form, or a rung's dimensions do not fit together.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        let raw: Raw = toml::from_str(text).map_err(|error| RecipeError(error.to_string()))?;
+        let rungs = raw
+            .rungs
+            .into_iter()
+            .map(|rung| {
+                let RawRung { name, width, layers, heads, feed_forward, tokens, seed } = rung;
+                let shape = Shape { width, layers, heads, feed_forward, context: raw.context };
+                if shape.is_valid() {
+                    Ok((name, Training { shape, tokens, seed }))
+                } else {
+                    Err(RecipeError(format!("the dimensions of `{name}` do not fit together")))
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let mix = raw.mix.into_iter().map(mix_entry).collect::<Result<_, _>>()?;
+        Ok(Self { rungs, mix, prompts: raw.prompts })
+    }
+}
+
+/// A generator, its weight, and every other key as a range of a parameter.
+fn mix_entry(mut raw: BTreeMap<String, toml::Value>) -> Result<MixEntry, RecipeError> {
+    let missing = |what: &str| RecipeError(format!("an entry of the mix has no `{what}`"));
+    let generator = raw.remove("generator").and_then(|value| value.as_str().map(str::to_owned));
+    let weight = raw.remove("weight").and_then(|value| value.as_float().or(value.as_integer().map(|weight| weight as f64)));
+    let parameters = raw
+        .into_iter()
+        .map(|(name, value)| {
+            let range: [i64; 2] =
+                value.try_into().map_err(|_| RecipeError(format!("`{name}` must be a range, as [2, 4]")))?;
+            Ok((name, (range[0], range[1])))
+        })
+        .collect::<Result<_, RecipeError>>()?;
+    Ok(MixEntry {
+        generator: generator.ok_or_else(|| missing("generator"))?,
+        weight: weight.ok_or_else(|| missing("weight"))?,
+        parameters,
+    })
+}

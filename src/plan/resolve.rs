@@ -1,0 +1,325 @@
+//! Resolving names, checking pairs and drawing samples.
+
+use std::collections::BTreeSet;
+
+use wildmatch::WildMatch;
+
+use super::{Cell, Plan, PlannedTask};
+use crate::config::{Data, Diagnostic, Diagnostics, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion};
+use crate::prompting::template::{Template, VARIABLES, check, uses};
+use crate::schema::{AnswerKind, DataSource, ModelEntry, Parameters, Prompt, Refusal, Sample, Scale, Task};
+use crate::{prompting, providers, scorers, tasks, tools};
+
+/// What the command line narrows.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Patterns; a task, prompt or model stays when a pattern of its kind matches it, or when none of its kind matches anything.
+    pub only: Vec<String>,
+    /// Samples per task instead of the configured number.
+    pub samples: Option<usize>,
+    /// What keeps the exchanges apart; empty by default.
+    pub epoch: String,
+}
+
+/// Fewest tokens that a reply may have.
+const SHORTEST_LIMIT: usize = 16;
+
+/// Makes the plan of a workspace. `embedded` are the models behind `embedded:` addresses.
+///
+/// # Errors
+/// Everything that is wrong: unknown names, templates that do not fit, pairs of which none goes together, too few samples.
+pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selection) -> Result<Plan, Diagnostics> {
+    let mut problems = Diagnostics::new();
+    let config = &workspace.config;
+    let all_tasks: Vec<(&TaskFile, Option<Task>)> =
+        workspace.tasks.iter().map(|file| (file, resolve_task(file, &mut problems))).collect();
+    for file in &workspace.prompts {
+        check_prompt(file, &workspace.prompts, &mut problems);
+    }
+    let task_names: Vec<&str> = workspace.tasks.iter().map(|task| task.name.value.as_str()).collect();
+    let prompt_names: Vec<&str> = workspace.prompts.iter().map(|prompt| prompt.name.value.as_str()).collect();
+    let mut task_names = select("task", &config.tasks, &task_names, &mut problems);
+    let mut prompt_names = select("prompt", &config.prompts, &prompt_names, &mut problems);
+    let mut models = resolve_models(workspace, embedded, &mut problems);
+    narrow(selection, &mut task_names, &mut prompt_names, &mut models, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+
+    let samples = selection.samples.unwrap_or(config.samples);
+    let prompts: Vec<Prompt> =
+        prompt_names.iter().filter_map(|name| find(&workspace.prompts, name)).map(|file| file.prompt.clone()).collect();
+    let most_shots = prompts.iter().map(|prompt| prompt.shots).max().unwrap_or_default();
+    let mut planned = Vec::new();
+    for name in &task_names {
+        let task = all_tasks.iter().find(|(file, _)| file.name.value == *name).and_then(|(_, task)| task.clone());
+        let Some(task) = task else { continue };
+        match tasks::draw(&task, config.seed, samples, most_shots) {
+            Ok(samples) => planned.push(PlannedTask { task, samples }),
+            Err(error) => problems.push(Diagnostic::general(error.to_string(), "ask for fewer with `samples` or --samples")),
+        }
+    }
+    let (mut cells, mut refused) = (Vec::new(), Vec::new());
+    for (task_index, task) in planned.iter().enumerate() {
+        for (prompt_index, prompt) in prompts.iter().enumerate() {
+            match make_cell(task, task_index, prompt, prompt_index) {
+                Ok(cell) => cells.push(cell),
+                Err(reason) => {
+                    refused.push(Refusal { task: task.task.name.clone(), prompt: prompt.name.clone(), reason });
+                }
+            }
+        }
+    }
+    if cells.is_empty() && problems.is_empty() {
+        let reasons: BTreeSet<String> = refused.iter().map(|refusal| refusal.reason.clone()).collect();
+        let reasons: Vec<String> = reasons.into_iter().collect();
+        problems.push(Diagnostic::general("no task goes with any prompt", reasons.join("; ")));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let epoch = selection.epoch.clone();
+    let mut plan =
+        Plan { run: String::new(), seed: config.seed, samples, epoch, tasks: planned, prompts, models, cells, refused };
+    plan.run = run_id(&plan);
+    Ok(plan)
+}
+
+/// A hash of all that decides the records, in twelve digits.
+fn run_id(plan: &Plan) -> String {
+    let samples: Vec<_> = plan.tasks.iter().map(|task| (&task.samples.test, &task.samples.shots)).collect();
+    let decided = serde_json::json!([plan.manifest(String::new()), samples]);
+    blake3::hash(decided.to_string().as_bytes()).to_hex().chars().take(12).collect()
+}
+
+fn find<'a>(prompts: &'a [PromptFile], name: &str) -> Option<&'a PromptFile> {
+    prompts.iter().find(|prompt| prompt.name.value == name)
+}
+
+/// The names that a list of names and patterns selects, in the order of the list.
+fn select(what: &str, wanted: &[Located<String>], known: &[&str], problems: &mut Diagnostics) -> Vec<String> {
+    let mut selected: Vec<String> = Vec::new();
+    for pattern in wanted {
+        let matcher = WildMatch::new(&pattern.value);
+        let matched: Vec<&&str> = known.iter().filter(|name| matcher.matches(name)).collect();
+        if matched.is_empty() {
+            problems.push(Diagnostic::unknown(what, pattern, known));
+        }
+        for name in matched {
+            if !selected.iter().any(|selected| selected == name) {
+                selected.push((*name).to_owned());
+            }
+        }
+    }
+    selected
+}
+
+fn narrow(
+    selection: &Selection,
+    tasks: &mut Vec<String>,
+    prompts: &mut Vec<String>,
+    models: &mut Vec<ModelEntry>,
+    problems: &mut Diagnostics,
+) {
+    let matchers: Vec<(&String, WildMatch)> = selection.only.iter().map(|only| (only, WildMatch::new(only))).collect();
+    let hits = |name: &str| matchers.iter().any(|(_, matcher)| matcher.matches(name));
+    for (only, matcher) in &matchers {
+        let names = tasks.iter().chain(prompts.iter()).chain(models.iter().map(|model| &model.name));
+        if !names.clone().any(|name| matcher.matches(name)) {
+            let known: Vec<&str> = names.map(String::as_str).collect();
+            let message = format!("--only {only} matches no task, prompt or model");
+            problems.push(Diagnostic::general(message, suggestion(only, &known)));
+        }
+    }
+    if tasks.iter().any(|name| hits(name)) {
+        tasks.retain(|name| hits(name));
+    }
+    if prompts.iter().any(|name| hits(name)) {
+        prompts.retain(|name| hits(name));
+    }
+    if models.iter().any(|model| hits(&model.name)) {
+        models.retain(|model| hits(&model.name));
+    }
+}
+
+fn resolve_task(file: &TaskFile, problems: &mut Diagnostics) -> Option<Task> {
+    let before = problems.len();
+    let known: Vec<&str> = scorers::SCORERS.iter().map(|scorer| scorer.name()).collect();
+    for name in std::iter::once(&file.discontinuous).chain(&file.continuous) {
+        match scorers::find(&name.value) {
+            None => problems.push(Diagnostic::unknown("scorer", name, &known)),
+            Some(scorer) if !scorer.fits(file.answer) => {
+                let message = format!("the scorer `{}` does not judge a {} answer", name.value, file.answer.name());
+                problems.push(Diagnostic::at(&name.place, message, "does not fit `answer`"));
+            }
+            Some(_) => {}
+        }
+    }
+    let data = match &file.data {
+        Data::Rows(rows) => {
+            if file.answer == AnswerKind::Choice && rows.iter().any(|row| !row.choices.contains(&row.answer)) {
+                let message = "a choice task needs `choices` in every row, the answer among them";
+                problems.push(Diagnostic::at(&file.name.place, message, "this task"));
+            }
+            DataSource::Rows(rows.clone())
+        }
+        Data::Generator(name, written) => {
+            let generators: Vec<&str> = tasks::generators::GENERATORS.iter().map(|generator| generator.name()).collect();
+            let Some(generator) = tasks::generators::find(&name.value) else {
+                problems.push(Diagnostic::unknown("generator", name, &generators));
+                return None;
+            };
+            let declared = generator.parameters();
+            let mut parameters = Parameters(declared.iter().map(|p| (p.name.to_owned(), p.default)).collect());
+            for (key, value, place) in written {
+                let names: Vec<&str> = declared.iter().map(|parameter| parameter.name).collect();
+                match declared.iter().find(|parameter| parameter.name == key.value) {
+                    None => problems.push(Diagnostic::unknown("parameter", key, &names)),
+                    Some(p) if !(p.low..=p.high).contains(value) => {
+                        let label = format!("from {} to {}", p.low, p.high);
+                        problems.push(Diagnostic::at(place, format!("`{}` is out of range", p.name), label));
+                    }
+                    Some(p) => {
+                        parameters.0.insert(p.name.to_owned(), *value);
+                    }
+                }
+            }
+            DataSource::Generator { name: name.value.clone(), parameters }
+        }
+    };
+    (problems.len() == before).then(|| Task {
+        name: file.name.value.clone(),
+        version: file.version,
+        about: file.about.clone(),
+        data,
+        answer: file.answer,
+        discontinuous: file.discontinuous.value.clone(),
+        continuous: file.continuous.iter().map(|name| name.value.clone()).collect(),
+        chance: file.chance,
+    })
+}
+
+fn check_prompt(file: &PromptFile, all: &[PromptFile], problems: &mut Diagnostics) {
+    for template in [&file.shot, &file.ask] {
+        if let Err(error) = check(&template.value) {
+            let mut place = template.place.clone();
+            // The place of a string includes its quotes; escapes before the fault would shift it, so look the name up.
+            if let Some(unknown) = &error.unknown
+                && let Some(text) = place.source.text.get(place.range.clone())
+                && let Some(offset) = text.find(unknown.as_str())
+            {
+                place.range = place.range.start + offset..place.range.start + offset + unknown.len();
+            }
+            let help = error.unknown.as_ref().map(|unknown| suggestion(unknown, &VARIABLES));
+            let mut complaint = Diagnostic::at(&place, format!("bad template: {}", error.message), "here");
+            complaint.help = help;
+            problems.push(complaint);
+        }
+    }
+    let techniques: Vec<&str> = prompting::TECHNIQUES.iter().map(|technique| technique.name()).collect();
+    match prompting::find(&file.technique.value) {
+        None => problems.push(Diagnostic::unknown("technique", &file.technique, &techniques)),
+        Some(technique) => {
+            let prompt = &file.prompt;
+            for key in technique.required() {
+                let is_there = match *key {
+                    "tool" => prompt.tool.is_some(),
+                    "call" => prompt.call.is_some(),
+                    _ => prompt.answer_after.is_some(),
+                };
+                if !is_there {
+                    let message = format!("the technique `{}` needs the key `{key}`", technique.name());
+                    problems.push(Diagnostic::at(&file.technique.place, message, format!("needs `{key} = ..`")));
+                }
+            }
+        }
+    }
+    if let Some(tool) = &file.tool
+        && tools::find(&tool.value).is_none()
+    {
+        let known: Vec<&str> = tools::TOOLS.iter().map(|tool| tool.name()).collect();
+        problems.push(Diagnostic::unknown("tool", tool, &known));
+    }
+    if let Some(baseline) = &file.baseline
+        && find(all, &baseline.value).is_none()
+    {
+        let known: Vec<&str> = all.iter().map(|prompt| prompt.name.value.as_str()).collect();
+        problems.push(Diagnostic::unknown("prompt", baseline, &known));
+    }
+}
+
+fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut Diagnostics) -> Vec<ModelEntry> {
+    let mut models = Vec::new();
+    let endpoints: Vec<&str> = workspace.config.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    let known: Vec<&str> = providers::PROVIDERS.iter().map(|provider| provider.name()).collect();
+    for endpoint in &workspace.config.endpoints {
+        if providers::find(&endpoint.provider.value).is_none() {
+            problems.push(Diagnostic::unknown("provider", &endpoint.provider, &known));
+        }
+    }
+    for family in &workspace.config.families {
+        let Some(endpoint) = workspace.config.endpoints.iter().find(|endpoint| endpoint.name == family.endpoint.value)
+        else {
+            problems.push(Diagnostic::unknown("endpoint", &family.endpoint, &endpoints));
+            continue;
+        };
+        let is_embedded = endpoint.base_url.starts_with("embedded:");
+        let entry = |name: &str, scale: Scale, weights: Option<String>| ModelEntry {
+            name: name.to_owned(),
+            family: family.name.clone(),
+            endpoint: endpoint.name.clone(),
+            scale,
+            weights,
+        };
+        match &family.models {
+            ModelsSpec::All(place) if !is_embedded => {
+                let message = "only an embedded endpoint knows the scale of its models";
+                problems.push(Diagnostic::at(place, message, "list them: [{ name = \"..\", params = .. }]"));
+            }
+            ModelsSpec::All(_) => {
+                models.extend(embedded.iter().map(|model| entry(&model.name, model.scale.clone(), model.weights.clone())));
+            }
+            ModelsSpec::Listed(listed) => {
+                for model in listed {
+                    let card = embedded.iter().find(|card| is_embedded && card.name == model.name);
+                    let own = Scale { params: model.params, tokens: model.tokens, flops: model.flops, ..Scale::default() };
+                    let scale = card.map_or(own, |card| card.scale.clone());
+                    models.push(entry(&model.name, scale, card.and_then(|card| card.weights.clone())));
+                }
+            }
+        }
+    }
+    models
+}
+
+/// Renders the examples of a cell and finds the limit on replies, or says why the pair does not go together.
+fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_index: usize) -> Result<Cell, String> {
+    let first = task.samples.test.first();
+    let has = |variable: &str, present: fn(&Sample) -> bool| {
+        (uses(&prompt.shot, variable) || uses(&prompt.ask, variable)) && !first.is_some_and(present)
+    };
+    if has("steps", |sample| sample.steps.is_some()) {
+        return Err("the prompt shows worked steps, which the task does not have".to_owned());
+    }
+    if has("expression", |sample| sample.expression.is_some()) {
+        return Err("the prompt calls a calculator, and the task has no expression for one".to_owned());
+    }
+    if has("choices", |sample| !sample.choices.is_empty()) {
+        return Err("the prompt lists choices, which the task does not have".to_owned());
+    }
+    let words = |error: crate::prompting::template::TemplateError| error.to_string();
+    let (shot, ask) = (Template::new(&prompt.shot).map_err(words)?, Template::new(&prompt.ask).map_err(words)?);
+    let mut longest = 0;
+    for sample in task.samples.test.iter().chain(&task.samples.shots) {
+        let (whole, question) = (shot.render(sample).map_err(words)?, ask.render(sample).map_err(words)?);
+        if !whole.starts_with(&question) {
+            return Err("`shot` does not begin as `ask` does, so that an example would not show what is asked".to_owned());
+        }
+        longest = longest.max(whole.len() - question.len());
+    }
+    let shots = task.samples.shots.iter().take(prompt.shots).map(|sample| shot.render(sample));
+    let shots: String = shots.collect::<Result<_, _>>().map_err(words)?;
+    let technique = prompting::find(&prompt.technique).ok_or("unknown technique")?;
+    let max_tokens = u32::try_from((2 * longest).max(SHORTEST_LIMIT)).unwrap_or(u32::MAX);
+    Ok(Cell { task: task_index, prompt: prompt_index, shots, ask, max_tokens, technique })
+}

@@ -1,0 +1,38 @@
+//! Curves as a table: RFC 4180, one line per point.
+
+use crate::schema::{Analysis, RunManifest, Scale};
+
+const HEADER: &str = "task,family,model,prompt,metric,axis,x,score,n,low,high,bound_low,bound_high,answered,unparsed,\
+                      truncated,refused,failed,missing,random_score,params,tokens,flops,loss\n";
+
+/// Every point of every curve; what is absent is empty.
+pub(super) fn curves(manifest: &RunManifest, analysis: &Analysis) -> String {
+    let mut out = HEADER.to_owned();
+    let nowhere = Scale::default();
+    for curve in &analysis.curves {
+        for point in &curve.points {
+            let model = manifest.models.iter().find(|model| model.name == point.model && model.family == curve.family);
+            let scale = model.map_or(&nowhere, |model| &model.scale);
+            let words = [&curve.task, &curve.family, &point.model, &curve.prompt, &curve.metric, &curve.axis];
+            let numbers = [point.low, point.high, point.bound_low, point.bound_high];
+            let counts = [point.answered, point.unparsed, point.truncated, point.refused, point.failed, point.missing];
+            let rest = [curve.chance, scale.params, scale.tokens, scale.flops, scale.loss];
+            let mut cells: Vec<String> = words.into_iter().map(|word| quote(word)).collect();
+            cells.extend([point.x.to_string(), number(point.score), point.n.to_string()]);
+            cells.extend(numbers.into_iter().map(number));
+            cells.extend(counts.into_iter().map(|count| count.to_string()));
+            cells.extend(rest.into_iter().map(number));
+            out.push_str(&cells.join(","));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn quote(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}

@@ -1,0 +1,121 @@
+//! Numbers and text as a reader wants them, one way for all reports.
+
+use crate::schema::{Point, Verdict};
+
+/// What stands for a number that is not there.
+pub(super) const NONE: &str = "–";
+
+/// A score: three decimals, a real minus sign.
+pub(super) fn score(value: f64) -> String {
+    let text = format!("{value:.3}");
+    if text == "-0.000" { "0.000".to_owned() } else { text.replace('-', "−") }
+}
+
+/// A number that may be absent.
+pub(super) fn maybe(value: Option<f64>, format: fn(f64) -> String) -> String {
+    value.map_or_else(|| NONE.to_owned(), format)
+}
+
+/// A scale: two figures and a power of ten.
+pub(super) fn scale(x: f64) -> String {
+    format!("{x:.1e}")
+}
+
+/// A p-value or q-value.
+pub(super) fn p(value: f64) -> String {
+    if value < 0.001 { "< 0.001".to_owned() } else { format!("{value:.3}") }
+}
+
+/// A factor between two scales: `12×`.
+pub(super) fn factor(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}×") } else { format!("{value:.0}×") }
+}
+
+/// The unit of an axis in words.
+pub(super) fn unit(axis: &str) -> &str {
+    match axis {
+        "flops" => "FLOPs",
+        "params" => "parameters",
+        "tokens" => "training tokens",
+        other => other,
+    }
+}
+
+/// The title of an axis.
+pub(super) fn axis(axis: &str) -> &str {
+    match axis {
+        "flops" => "training compute (FLOPs, log scale)",
+        "params" => "parameters (log scale)",
+        "tokens" => "training tokens (log scale)",
+        other => other,
+    }
+}
+
+/// A score with its interval and the number of items behind it.
+pub(super) fn point(point: &Point) -> String {
+    match (point.score, point.low, point.high) {
+        (Some(mean), Some(low), Some(high)) => {
+            format!("{} [{}, {}] n={}", score(mean), score(low), score(high), point.n)
+        }
+        (Some(mean), ..) => format!("{} n={}", score(mean), point.n),
+        _ => NONE.to_owned(),
+    }
+}
+
+/// A verdict as words for people.
+pub(super) fn verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::UShaped => "U-shaped".to_owned(),
+        Verdict::EmergentLastPoint => "emergent, last point only".to_owned(),
+        other => other.name().replace('_', " "),
+    }
+}
+
+/// What a verdict means, in one line.
+pub(super) fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Inconclusive => "records without a score could change the verdict",
+        Verdict::Unresolved => "too few items or models to tell, or no class has the evidence",
+        Verdict::Inverse => "falls with scale",
+        Verdict::UShaped => "falls, then rises",
+        Verdict::Emergent => "at chance over three or more models and a decade, then two or more models above it",
+        Verdict::EmergentLastPoint => "at chance, and only the largest model above it: suggestive",
+        Verdict::BreakthroughFromPlateau => "the same shape, from a plateau above chance",
+        Verdict::Smooth => "grows from the first models on",
+        Verdict::AboveChance => "above chance throughout, no trend",
+        Verdict::Flat => "no better than chance throughout, or no trend where there is no chance",
+    }
+}
+
+/// Text for HTML and SVG, also inside attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            // Control characters are not allowed in XML at all.
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text for Markdown, also inside a table.
+pub(super) fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

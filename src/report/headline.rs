@@ -1,0 +1,158 @@
+//! What was found, in the words that a reader takes in first.
+
+use crate::schema::{Analysis, Curve, Order, RunManifest, Verdict};
+
+use super::format;
+use super::view::TaskView;
+
+/// The first lines of a report.
+#[derive(Debug, Clone)]
+pub(super) struct Headline {
+    /// One sentence.
+    pub(super) title: String,
+    /// One finding each, as task and words.
+    pub(super) findings: Vec<(String, String)>,
+    /// The tasks without emergence, by verdict, in one sentence; empty when there are none.
+    pub(super) rest: String,
+    /// Who was asked what, and how much.
+    pub(super) about: String,
+}
+
+/// The headline of an analysis.
+pub(super) fn headline(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> Headline {
+    let mut findings = Vec::new();
+    let mut rest: Vec<(Verdict, Vec<&str>)> = Vec::new();
+    let mut suggestive = 0;
+    let mut emergent = 0;
+    for view in tasks {
+        let shaped: Vec<&Curve> = view.main().filter(|curve| is_emergent(curve.verdict)).collect();
+        let sure = shaped.iter().any(|curve| curve.verdict == Verdict::Emergent);
+        emergent += usize::from(sure);
+        suggestive += usize::from(!sure && !shaped.is_empty());
+        for order in &view.orders {
+            if let Some(words) = finding(view, order) {
+                findings.push((view.task.name.clone(), words));
+            }
+        }
+        if shaped.is_empty() {
+            for curve in view.main() {
+                let at = rest.iter().position(|(verdict, _)| *verdict == curve.verdict).unwrap_or(rest.len());
+                if at == rest.len() {
+                    rest.push((curve.verdict, Vec::new()));
+                }
+                if let Some((_, names)) = rest.get_mut(at)
+                    && !names.contains(&view.task.name.as_str())
+                {
+                    names.push(&view.task.name);
+                }
+            }
+        }
+    }
+    let count = tasks.len();
+    let title = match (emergent, suggestive) {
+        (0, 0) => format!("No ability emerges in {}", plural(count, "task")),
+        (0, _) => format!("{suggestive} of {} may emerge, at the largest model only", plural(count, "ability")),
+        (_, 0) => format!("{emergent} of {} {}", plural(count, "ability"), verb(emergent)),
+        _ => format!(
+            "{emergent} of {} {}, {suggestive} more at the largest model only",
+            plural(count, "ability"),
+            verb(emergent)
+        ),
+    };
+    let rest = rest
+        .iter()
+        .map(|(verdict, names)| format!("{}: {}", format::verdict(*verdict), names.join(", ")))
+        .collect::<Vec<_>>()
+        .join("; ");
+    Headline { title, findings, rest, about: about(manifest, analysis) }
+}
+
+fn is_emergent(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint)
+}
+
+fn verb(count: usize) -> &'static str {
+    if count == 1 { "emerges" } else { "emerge" }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    match (count, word) {
+        (1, _) => format!("1 {word}"),
+        (_, "ability") => format!("{count} abilities"),
+        _ => format!("{count} {word}s"),
+    }
+}
+
+/// Where a task emerges in a family, and what its prompts change about that.
+fn finding(view: &TaskView<'_>, order: &Order) -> Option<String> {
+    let curve = |prompt: &str| view.main().find(|curve| curve.prompt == prompt && curve.family == order.family);
+    let (first, shaped) = order
+        .prompts
+        .iter()
+        .filter_map(|(prompt, _)| Some((prompt, curve(prompt)?)))
+        .find(|(_, curve)| is_emergent(curve.verdict))?;
+    let mut words = if shaped.verdict == Verdict::Emergent { "emerges".to_owned() } else { "may emerge".to_owned() };
+    words += &format!(" with {} {}", view.label(first, &order.family), between(shaped));
+    let earlier: Vec<&Curve> =
+        order.prompts.iter().take_while(|(prompt, _)| prompt != first).filter_map(|(prompt, _)| curve(prompt)).collect();
+    for other in earlier {
+        words +=
+            &format!("; {} is above chance earlier, without a plateau ({})", other.prompt, format::verdict(other.verdict));
+    }
+    let (mut later, mut never) = (Vec::new(), Vec::new());
+    for (prompt, above) in order.prompts.iter().skip_while(|(prompt, _)| prompt != first).skip(1) {
+        match (above, shaped.onset.above) {
+            (Some(above), Some(here)) if *above > here => {
+                later.push(format!("{} less compute-scale than {prompt}", format::factor(above / here)));
+            }
+            (Some(_), _) => later.push(format!("at the same scale as {prompt}")),
+            (None, _) => never.push(prompt.as_str()),
+        }
+    }
+    if !later.is_empty() {
+        words += &format!(", {}", later.join(", ").replace("compute-scale", noun(&shaped.axis)));
+    }
+    if !never.is_empty() {
+        words += &format!("; never with {}", never.join(" or "));
+    }
+    Some(words)
+}
+
+fn noun(axis: &str) -> &'static str {
+    match axis {
+        "flops" => "compute",
+        "params" => "parameters",
+        _ => "scale",
+    }
+}
+
+fn between(curve: &Curve) -> String {
+    let unit = format::unit(&curve.axis);
+    match (curve.onset.below, curve.onset.above) {
+        (Some(below), Some(above)) => {
+            format!("between {} and {} {unit}", format::scale(below), format::scale(above))
+        }
+        _ => String::new(),
+    }
+}
+
+fn about(manifest: &RunManifest, analysis: &Analysis) -> String {
+    let points = || analysis.curves.iter().filter(|curve| curve.discontinuous).flat_map(|curve| &curve.points);
+    let scored: usize = points().map(|point| point.n).sum();
+    let lost: usize = points().map(|point| point.truncated + point.failed + point.missing).sum();
+    let low = points().map(|point| point.x).fold(f64::INFINITY, f64::min);
+    let high = points().map(|point| point.x).fold(0.0, f64::max);
+    let mut words = format!(
+        "{}, {} and {}",
+        plural(manifest.models.len(), "model"),
+        plural(manifest.tasks.len(), "task"),
+        plural(manifest.prompts.len(), "prompt")
+    );
+    let first = analysis.curves.first();
+    if let Some(axis) = first.map(|curve| curve.axis.as_str()).filter(|_| low <= high)
+        && analysis.curves.iter().all(|curve| curve.axis == axis)
+    {
+        words += &format!(", from {} to {} {}", format::scale(low), format::scale(high), format::unit(axis));
+    }
+    words + &format!("; {scored} scored records, {lost} truncated, failed or missing.")
+}

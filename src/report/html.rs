@@ -1,0 +1,257 @@
+//! The page: one file, without scripts or anything to load.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::schema::{Analysis, Curve, Order, RunManifest, Verdict};
+
+use super::format::{self, escape};
+use super::headline::headline;
+use super::view::{TaskView, VERDICT_HEADER, onset, verdict_rows};
+use super::{plot, style, svg};
+
+/// The whole page.
+pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
+    let headline = headline(manifest, analysis, tasks);
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width,initial-scale=1\"><title>{}</title><style>{}{}</style></head><body><main>\n",
+        escape(&headline.title),
+        style::variables(),
+        style::PAGE
+    );
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "<p class=\"eyebrow\">Run {} · {}</p><h1>{}</h1>",
+        escape(&manifest.run),
+        escape(&manifest.started),
+        escape(&headline.title)
+    );
+    if !headline.findings.is_empty() {
+        out.push_str("<ul class=\"findings\">");
+        for (task, words) in &headline.findings {
+            let _ = write!(out, "<li><strong>{}</strong> {}</li>", escape(task), escape(words));
+        }
+        out.push_str("</ul>\n");
+    }
+    if !headline.rest.is_empty() {
+        let _ = write!(out, "<p>Without emergence – {}.</p>", escape(&headline.rest));
+    }
+    let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
+    verdict_table(&mut out, manifest, analysis, tasks);
+    for view in tasks {
+        section(&mut out, view);
+    }
+    footer(&mut out, manifest, analysis);
+    out.push_str("</main></body></html>\n");
+    out
+}
+
+fn badge(verdict: Verdict) -> String {
+    let class = match verdict {
+        Verdict::Emergent => "badge yes",
+        Verdict::EmergentLastPoint => "badge maybe",
+        _ => "badge",
+    };
+    format!("<span class=\"{class}\">{}</span>", format::verdict(verdict))
+}
+
+fn verdict_table(out: &mut String, manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) {
+    out.push_str("<div class=\"scroll\"><table><thead><tr>");
+    for title in VERDICT_HEADER {
+        let _ = write!(out, "<th>{title}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for row in verdict_rows(manifest, analysis) {
+        let cells = row.cells();
+        out.push_str("<tr>");
+        for (column, cell) in cells.iter().enumerate() {
+            let _ = match column {
+                0 => {
+                    let file = tasks.iter().find(|view| view.task.name == row.task).map_or("", |view| &view.file);
+                    write!(out, "<td><a href=\"#{file}\" style=\"color:inherit\">{}</a></td>", escape(cell))
+                }
+                2 => write!(out, "<td>{}</td>", badge(row.verdict)),
+                _ => write!(out, "<td>{}</td>", escape(cell)),
+            };
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+fn section(out: &mut String, view: &TaskView<'_>) {
+    let _ = writeln!(
+        out,
+        "<section id=\"{}\"><h2>{}</h2><p class=\"muted\">{}</p><div class=\"task\"><figure>{}<figcaption>Bars are 95 % \
+         intervals; lines of different prompts are set slightly apart. The numbers are below.</figcaption></figure><div>",
+        view.file,
+        escape(&view.task.name),
+        escape(&view.task.about),
+        svg::inline(&plot::draw(view))
+    );
+    for order in &view.orders {
+        let _ = write!(out, "<p>{}</p>", escape(&order_words(view, order)));
+    }
+    for curve in view.main() {
+        card(out, view, curve);
+    }
+    out.push_str("</div></div>\n");
+    for curve in view.curves.iter().filter(|curve| !curve.discontinuous) {
+        let words: Vec<&str> = curve.evidence.iter().map(|evidence| evidence.words.as_str()).collect();
+        let _ = write!(
+            out,
+            "<p class=\"also\"><strong>{}</strong> with {}: {} – {}</p>",
+            escape(&curve.metric),
+            escape(&view.label(&curve.prompt, &curve.family)),
+            format::verdict(curve.verdict),
+            escape(&words.join("; "))
+        );
+    }
+    numbers(out, view);
+    out.push_str("</section>\n");
+}
+
+/// The prompts of a task in the order in which they begin to work, as a sentence.
+pub(super) fn order_words(view: &TaskView<'_>, order: &Order) -> String {
+    let axis = view.main().find(|curve| curve.family == order.family).map_or("flops", |curve| curve.axis.as_str());
+    let prompts: Vec<String> = order
+        .prompts
+        .iter()
+        .map(|(prompt, above)| {
+            let name = view.label(prompt, &order.family);
+            above.map_or_else(
+                || format!("{name} (never)"),
+                |x| format!("{name} ({} {})", format::scale(x), format::unit(axis)),
+            )
+        })
+        .collect();
+    format!("First above chance: {}.", prompts.join(", then "))
+}
+
+fn card(out: &mut String, view: &TaskView<'_>, curve: &Curve) {
+    let _ = write!(
+        out,
+        "<div class=\"card\"><header><h3>{}</h3>{}<span class=\"muted\">{}</span></header><ul>",
+        escape(&view.label(&curve.prompt, &curve.family)),
+        badge(curve.verdict),
+        escape(&summary(curve))
+    );
+    for evidence in &curve.evidence {
+        let _ = write!(out, "<li>{}</li>", escape(&evidence.words));
+    }
+    out.push_str("</ul></div>\n");
+}
+
+/// The numbers beside a verdict: where it begins, the strength of the evidence, p and q, in one line.
+pub(super) fn summary(curve: &Curve) -> String {
+    let mut parts = Vec::new();
+    if curve.onset.above.is_some() {
+        parts.push(format!("onset {}", onset(curve)));
+    }
+    if curve.emergence > 0.0 {
+        parts.push(format!("strength {:.2}", curve.emergence));
+    }
+    if let (Some(p), Some(q)) = (curve.p_value, curve.q_value)
+        && curve.emergence > 0.0
+    {
+        parts.push(format!("p {}, q {}", format::p(p), format::p(q)));
+    }
+    parts.join(" · ")
+}
+
+fn numbers(out: &mut String, view: &TaskView<'_>) {
+    out.push_str("<details><summary>Numbers of every point</summary><div class=\"scroll\"><table><thead><tr>");
+    for title in POINT_HEADER {
+        let _ = write!(out, "<th>{title}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for row in point_rows(view) {
+        out.push_str("<tr>");
+        for cell in row {
+            let _ = write!(out, "<td>{}</td>", escape(&cell));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div></details>\n");
+}
+
+/// The columns of a task's numbers.
+pub(super) const POINT_HEADER: [&str; 14] = [
+    "prompt",
+    "metric",
+    "model",
+    "scale",
+    "score",
+    "95 % interval",
+    "n",
+    "bounds",
+    "answered",
+    "unparsed",
+    "truncated",
+    "refused",
+    "failed",
+    "missing",
+];
+
+/// The numbers of every point of a task.
+pub(super) fn point_rows(view: &TaskView<'_>) -> Vec<[String; 14]> {
+    let pair = |low: Option<f64>, high: Option<f64>| match (low, high) {
+        (Some(low), Some(high)) => format!("{} … {}", format::score(low), format::score(high)),
+        _ => format::NONE.to_owned(),
+    };
+    let curves = view.curves.iter();
+    curves
+        .flat_map(|curve| curve.points.iter().map(move |point| (curve, point)))
+        .map(|(curve, point)| {
+            [
+                view.label(&curve.prompt, &curve.family),
+                curve.metric.clone(),
+                point.model.clone(),
+                format::scale(point.x),
+                format::maybe(point.score, format::score),
+                pair(point.low, point.high),
+                point.n.to_string(),
+                pair(point.bound_low, point.bound_high),
+                point.answered.to_string(),
+                point.unparsed.to_string(),
+                point.truncated.to_string(),
+                point.refused.to_string(),
+                point.failed.to_string(),
+                point.missing.to_string(),
+            ]
+        })
+        .collect()
+}
+
+fn footer(out: &mut String, manifest: &RunManifest, analysis: &Analysis) {
+    out.push_str(
+        "<section><h2>How to read this</h2><p class=\"muted\">Verdicts are on the all-or-nothing metric. \
+                  An onset is given as the last model not above chance and the first one above it.</p><dl>",
+    );
+    let seen: BTreeSet<&str> = analysis.curves.iter().map(|curve| curve.verdict.name()).collect();
+    for name in seen {
+        if let Some(curve) = analysis.curves.iter().find(|curve| curve.verdict.name() == name) {
+            let (word, meaning) = (format::verdict(curve.verdict), format::meaning(curve.verdict));
+            let _ = write!(out, "<dt>{word}</dt><dd>{meaning}</dd>");
+        }
+    }
+    out.push_str("</dl>");
+    if !analysis.refused.is_empty() {
+        out.push_str("<p>Not asked:</p><ul>");
+        for refusal in &analysis.refused {
+            let (task, prompt, reason) = (escape(&refusal.task), escape(&refusal.prompt), escape(&refusal.reason));
+            let _ = write!(out, "<li>{task} with {prompt}: {reason}</li>");
+        }
+        out.push_str("</ul>");
+    }
+    let _ = writeln!(
+        out,
+        "<p class=\"muted\">onset {} · run {} · seed {} · {} samples per task</p></section>",
+        escape(&manifest.program),
+        escape(&manifest.run),
+        manifest.seed,
+        manifest.samples
+    );
+}

@@ -1,0 +1,320 @@
+//! The plot of a task: the discontinuous score above, the main continuous metric below, over one logarithmic axis.
+//!
+//! A drawing is a plain list of shapes; `svg` writes it.
+
+use std::f64::consts::PI;
+
+use crate::schema::{Curve, Point};
+
+use super::format;
+use super::style::{COLOURS, Role};
+use super::view::TaskView;
+
+/// Width of every drawing, in units of the drawing: small, so that words stay readable on a narrow screen.
+const WIDTH: f64 = 480.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = WIDTH - 12.0;
+const LEGEND_LINE: f64 = 19.0;
+const UPPER: f64 = 210.0;
+const LOWER: f64 = 130.0;
+/// Between the panels: tick labels of none, a title of the lower one.
+const GAP: f64 = 34.0;
+const SMALL: f64 = 11.5;
+const NORMAL: f64 = 13.0;
+/// Lines of different prompts stand this far apart at one model, so that no interval hides another.
+const DODGE: f64 = 3.5;
+
+/// A drawing.
+#[derive(Debug, Clone)]
+pub(super) struct Drawing {
+    /// What it shows, for those who cannot see it.
+    pub(super) title: String,
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) shapes: Vec<Shape>,
+}
+
+/// Where a text stands relative to its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// One element of a drawing; later ones lie above earlier ones.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    /// A line through points.
+    Line { points: Vec<(f64, f64)>, role: Role, width: f64, dashed: bool },
+    /// A filled outline with a note for the pointer.
+    Mark { outline: Vec<(f64, f64)>, role: Role, note: String },
+    /// Words.
+    Text { x: f64, y: f64, text: String, role: Role, size: f64, anchor: Anchor, bold: bool },
+}
+
+/// One panel and its scales.
+struct Panel<'a> {
+    curves: Vec<&'a Curve>,
+    top: f64,
+    bottom: f64,
+    x: (f64, f64),
+    y: (f64, f64),
+    ticks: Vec<f64>,
+}
+
+impl Panel<'_> {
+    fn place_x(&self, x: f64) -> f64 {
+        let part = (x.log10() - self.x.0) / (self.x.1 - self.x.0);
+        part.mul_add(RIGHT - LEFT - 28.0, LEFT + 14.0)
+    }
+
+    fn place_y(&self, y: f64) -> f64 {
+        let part = (y - self.y.0) / (self.y.1 - self.y.0);
+        part.mul_add(self.top - self.bottom, self.bottom)
+    }
+}
+
+/// Draws a task. Curves on another axis than the first one are left out.
+pub(super) fn draw(view: &TaskView<'_>) -> Drawing {
+    let axis = view.main().next().map_or("flops", |curve| curve.axis.as_str());
+    let upper: Vec<&Curve> = view.main().filter(|curve| curve.axis == axis).collect();
+    let lower: Vec<&Curve> = view.continuous().filter(|curve| curve.axis == axis).collect();
+    let names: Vec<(&str, &str)> = upper.iter().map(|curve| (curve.prompt.as_str(), curve.family.as_str())).collect();
+    let x = x_range(upper.iter().chain(&lower).flat_map(|curve| &curve.points));
+    let mut shapes = Vec::new();
+
+    let mut top = legend(&mut shapes, view, &names, upper.iter().any(|curve| curve.chance.is_some())) + 34.0;
+    let metric = upper.first().map_or("", |curve| curve.metric.as_str());
+    title(&mut shapes, top - 10.0, &format!("{metric} (mean, 95 % interval)"));
+    let (y, ticks) = unit_range(&upper);
+    let panel = Panel { curves: upper, top, bottom: top + UPPER, x, y, ticks };
+    draw_panel(&mut shapes, view, &panel, &names, lower.is_empty());
+    let mut bottom = panel.bottom;
+    if let Some(first) = lower.first() {
+        top = bottom + GAP;
+        title(&mut shapes, top - 10.0, &format!("{} (mean, 95 % interval)", first.metric));
+        let (y, ticks) = free_range(&lower);
+        let panel = Panel { curves: lower, top, bottom: top + LOWER, x, y, ticks };
+        draw_panel(&mut shapes, view, &panel, &names, true);
+        bottom = panel.bottom;
+    }
+    text(&mut shapes, ((LEFT + RIGHT) / 2.0, bottom + 36.0), format::axis(axis), Role::Muted, SMALL, Anchor::Middle);
+    Drawing {
+        title: format!("{}: {metric} against {} for each prompt", view.task.name, format::axis(axis)),
+        width: WIDTH,
+        height: bottom + 46.0,
+        shapes,
+    }
+}
+
+/// Names, colours and shapes of the lines, wrapped; the height it takes.
+fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&str, &str)], chance: bool) -> f64 {
+    let (mut x, mut y) = (LEFT, 14.0);
+    let mut entry = |shapes: &mut Vec<Shape>, label: &str, role: Role, mark: Option<usize>| {
+        // A guess of the text's width that errs on the wide side.
+        let width = (label.chars().count() as f64).mul_add(7.2, 46.0);
+        if x + width > RIGHT && x > LEFT {
+            (x, y) = (LEFT, y + LEGEND_LINE);
+        }
+        line(shapes, vec![(x, y - 4.0), (x + 24.0, y - 4.0)], role, 2.0, mark.is_none());
+        if let Some(number) = mark {
+            shapes.push(Shape::Mark { outline: outline(number, x + 12.0, y - 4.0), role, note: label.to_owned() });
+        }
+        text(shapes, (x + 30.0, y), label, Role::Ink, NORMAL, Anchor::Start);
+        x += width;
+        y
+    };
+    let mut height = 14.0;
+    for (number, (prompt, family)) in names.iter().enumerate() {
+        height = entry(shapes, &view.label(prompt, family), Role::Series(number), Some(number));
+    }
+    if chance {
+        height = entry(shapes, "chance", Role::Chance, None);
+    }
+    height
+}
+
+fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, names: &[(&str, &str)], labels: bool) {
+    for tick in &panel.ticks {
+        let y = panel.place_y(*tick);
+        line(shapes, vec![(LEFT, y), (RIGHT, y)], Role::Grid, 1.0, false);
+        text(shapes, (LEFT - 6.0, y + 4.0), &tick_label(*tick), Role::Muted, SMALL, Anchor::End);
+    }
+    for (x, label) in x_ticks(panel.x) {
+        let x = panel.place_x(x);
+        line(shapes, vec![(x, panel.bottom), (x, panel.bottom + 4.0)], Role::Muted, 1.0, false);
+        if labels {
+            text(shapes, (x, panel.bottom + 18.0), &label, Role::Muted, SMALL, Anchor::Middle);
+        }
+    }
+    line(shapes, vec![(LEFT, panel.bottom), (RIGHT, panel.bottom)], Role::Muted, 1.0, false);
+    let mut chances: Vec<f64> = panel.curves.iter().filter_map(|curve| curve.chance).collect();
+    chances.dedup();
+    for chance in chances {
+        let y = panel.place_y(chance);
+        line(shapes, vec![(LEFT, y), (RIGHT, y)], Role::Chance, 1.6, true);
+    }
+    for curve in &panel.curves {
+        let Some(number) = names.iter().position(|(prompt, family)| *prompt == curve.prompt && *family == curve.family)
+        else {
+            continue;
+        };
+        let role = Role::Series(number);
+        let shift = (number as f64 - (names.len() as f64 - 1.0) / 2.0) * DODGE;
+        let places: Vec<(f64, f64, &Point)> = curve
+            .points
+            .iter()
+            .filter_map(|point| Some((panel.place_x(point.x) + shift, panel.place_y(point.score?), point)))
+            .collect();
+        line(shapes, places.iter().map(|(x, y, _)| (*x, *y)).collect(), role, 2.0, false);
+        for (x, _, point) in &places {
+            if let (Some(low), Some(high)) = (point.low, point.high) {
+                let (low, high) = (panel.place_y(low), panel.place_y(high));
+                line(shapes, vec![(*x, low), (*x, high)], role, 1.4, false);
+                line(shapes, vec![(x - 3.0, low), (x + 3.0, low)], role, 1.4, false);
+                line(shapes, vec![(x - 3.0, high), (x + 3.0, high)], role, 1.4, false);
+            }
+        }
+        for (x, y, point) in &places {
+            let label = view.label(&curve.prompt, &curve.family);
+            let note = format!("{label}, {} at {}: {}", point.model, format::scale(point.x), format::point(point));
+            shapes.push(Shape::Mark { outline: outline(number, *x, *y), role, note });
+        }
+    }
+}
+
+/// The outline of a line's marks: a circle, square, triangle, diamond, triangle pointing down or plus; after six colours
+/// the shapes move on by one, so that no two lines of thirty-six share both.
+fn outline(number: usize, x: f64, y: f64) -> Vec<(f64, f64)> {
+    let ring = |corners: usize, radius: f64, turn: f64| -> Vec<(f64, f64)> {
+        (0..corners)
+            .map(|corner| {
+                let angle = turn + 2.0 * PI * corner as f64 / corners as f64;
+                (radius.mul_add(angle.sin(), x), radius.mul_add(-angle.cos(), y))
+            })
+            .collect()
+    };
+    match (number + number / COLOURS) % COLOURS {
+        0 => ring(20, 4.6, 0.0),
+        1 => ring(4, 5.6, PI / 4.0),
+        2 => ring(3, 6.2, 0.0),
+        3 => ring(4, 6.2, 0.0),
+        4 => ring(3, 6.2, PI),
+        _ => {
+            let (arm, half) = (5.4, 1.9);
+            [
+                (-half, -arm),
+                (half, -arm),
+                (half, -half),
+                (arm, -half),
+                (arm, half),
+                (half, half),
+                (half, arm),
+                (-half, arm),
+                (-half, half),
+                (-arm, half),
+                (-arm, -half),
+                (-half, -half),
+            ]
+            .into_iter()
+            .map(|(dx, dy)| (x + dx, y + dy))
+            .collect()
+        }
+    }
+}
+
+/// The decimal logarithms between which all points lie; never empty.
+fn x_range<'a>(points: impl Iterator<Item = &'a Point>) -> (f64, f64) {
+    let (low, high) = points
+        .map(|point| point.x.log10())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    if low > high {
+        (0.0, 1.0)
+    } else if high - low < 0.1 {
+        (low - 0.5, high + 0.5)
+    } else {
+        (low, high)
+    }
+}
+
+/// From zero to one where all scores are, as almost always: then the height means the same in every plot.
+fn unit_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
+    let inside = curves
+        .iter()
+        .flat_map(|curve| &curve.points)
+        .all(|point| [point.score, point.low, point.high].into_iter().flatten().all(|value| (0.0..=1.0).contains(&value)));
+    if inside { ((0.0, 1.0), vec![0.0, 0.25, 0.5, 0.75, 1.0]) } else { free_range(curves) }
+}
+
+/// A range around all values with ticks at one, two or five times a power of ten.
+#[expect(clippy::cast_possible_truncation, reason = "a handful of ticks")]
+fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
+    let values = curves
+        .iter()
+        .flat_map(|curve| curve.points.iter().flat_map(|point| [point.score, point.low, point.high]).chain([curve.chance]))
+        .flatten();
+    let (mut low, mut high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        (low, high) = (0.0, 1.0);
+    }
+    if high - low < 1e-9 {
+        (low, high) = (low - 0.5, high + 0.5);
+    }
+    let raw = (high - low) / 3.0;
+    let power = 10_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= raw).unwrap_or(raw);
+    let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
+    let count = ((high - low) / step).round() as usize;
+    ((low, high), (0..=count).map(|tick| (tick as f64).mul_add(step, low)).collect())
+}
+
+/// Whole decades, thinned to seven at most; with fewer than two of them twice and five times each.
+#[expect(clippy::cast_possible_truncation, reason = "the exponent of a float fits")]
+fn x_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let decades: Vec<i32> = ((low - 1e-9).ceil() as i32..=(high + 1e-9).floor() as i32).collect();
+    if decades.len() >= 2 {
+        let every = decades.len().div_ceil(7);
+        return decades.iter().step_by(every).map(|decade| (10_f64.powi(*decade), power_label(*decade))).collect();
+    }
+    (low.floor() as i32..=high.floor() as i32)
+        .flat_map(|decade| [1.0, 2.0, 5.0].map(|times| times * 10_f64.powi(decade)))
+        .filter(|x| (low - 1e-9..=high + 1e-9).contains(&x.log10()))
+        .map(|x| (x, format!("{x:.0e}")))
+        .collect()
+}
+
+/// `10¹²`.
+fn power_label(power: i32) -> String {
+    let digit = |c: char| match c {
+        '-' => '⁻',
+        c => c.to_digit(10).and_then(|at| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(at as usize)).unwrap_or(c),
+    };
+    format!("10{}", power.to_string().chars().map(digit).collect::<String>())
+}
+
+fn tick_label(value: f64) -> String {
+    let text = format::score(value);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn title(shapes: &mut Vec<Shape>, y: f64, words: &str) {
+    shapes.push(Shape::Text {
+        x: LEFT,
+        y,
+        text: words.to_owned(),
+        role: Role::Ink,
+        size: NORMAL,
+        anchor: Anchor::Start,
+        bold: true,
+    });
+}
+
+fn text(shapes: &mut Vec<Shape>, (x, y): (f64, f64), words: &str, role: Role, size: f64, anchor: Anchor) {
+    shapes.push(Shape::Text { x, y, text: words.to_owned(), role, size, anchor, bold: false });
+}
+
+fn line(shapes: &mut Vec<Shape>, points: Vec<(f64, f64)>, role: Role, width: f64, dashed: bool) {
+    shapes.push(Shape::Line { points, role, width, dashed });
+}

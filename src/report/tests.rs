@@ -1,0 +1,253 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::schema::{
+    ANALYSIS_VERSION, AnswerKind, Curve, DataSource, Evidence, ModelEntry, Onset, Order, Parameters, Point, Prompt, Refusal,
+    Scale, Task, Verdict,
+};
+use crate::stats::wilson;
+
+const RATES: [(&str, &str, Verdict, [f64; 6]); 5] = [
+    ("addition-3", "few-shot", Verdict::EmergentLastPoint, [0.0, 0.0, 0.005, 0.0, 0.01, 0.31]),
+    ("addition-3", "scratchpad <&\">", Verdict::Emergent, [0.0, 0.0, 0.01, 0.22, 0.71, 0.94]),
+    ("addition-3", "calculator", Verdict::Flat, [0.0, 0.0, 0.0, 0.0, 0.005, 0.0]),
+    ("word-in-context", "few-shot", Verdict::Unresolved, [0.5, 0.49, 0.52, 0.5, 0.47, 0.53]),
+    ("word-in-context", "scratchpad <&\">", Verdict::Smooth, [0.52, 0.58, 0.61, 0.67, 0.72, 0.8]),
+];
+
+fn model(index: usize) -> ModelEntry {
+    ModelEntry {
+        name: format!("rung-{index}"),
+        family: "ladder".into(),
+        endpoint: "ladder".into(),
+        scale: Scale {
+            flops: Some(3e9 * 6_f64.powi(index as i32)),
+            params: Some(1e4 * 2.5_f64.powi(index as i32)),
+            ..Scale::default()
+        },
+        weights: None,
+    }
+}
+
+fn prompt(name: &str) -> Prompt {
+    Prompt {
+        name: name.into(),
+        version: 1,
+        about: String::new(),
+        technique: "few-shot".into(),
+        shots: 4,
+        shot: String::new(),
+        ask: String::new(),
+        stop: Vec::new(),
+        answer_after: None,
+        tool: None,
+        call: None,
+        baseline: None,
+        cut_is_unparsed: false,
+    }
+}
+
+fn task(name: &str, chance: f64) -> Task {
+    Task {
+        name: name.into(),
+        version: 1,
+        about: "A task <b>with</b> markup & a comma, in its text.".into(),
+        data: DataSource::Generator { name: "g".into(), parameters: Parameters::default() },
+        answer: AnswerKind::Number,
+        discontinuous: "exact-match".into(),
+        continuous: vec!["answer-logprob".into()],
+        chance,
+    }
+}
+
+fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64], chance: Option<f64>) -> Curve {
+    let points: Vec<Point> = means
+        .iter()
+        .enumerate()
+        .map(|(index, mean)| {
+            let n = 196;
+            let interval = wilson((mean * 196.0).max(0.0).round() as usize, n).filter(|_| chance.is_some());
+            Point {
+                model: format!("rung-{index}"),
+                seed: Some(1),
+                checkpoint: None,
+                x: model(index).scale.flops.unwrap(),
+                score: Some(*mean),
+                n,
+                low: Some(interval.map_or(mean - 0.2, |interval| interval.low)),
+                high: Some(interval.map_or(mean + 0.2, |interval| interval.high)),
+                bound_low: chance.map(|_| mean * 0.98),
+                bound_high: chance.map(|_| mean * 0.98 + 0.02),
+                answered: 190,
+                unparsed: 6,
+                truncated: 1,
+                refused: 0,
+                failed: 3,
+                missing: 0,
+            }
+        })
+        .collect();
+    let first = means.iter().rposition(|mean| *mean < chance.unwrap_or(0.0) + 0.05).map_or(0, |last| last + 1);
+    let onset = Onset {
+        below: first.checked_sub(1).map(|last| points[last].x),
+        above: points.get(first).map(|point| point.x),
+        ..Onset::default()
+    };
+    let shaped = verdict == Verdict::Emergent;
+    Curve {
+        task: task.into(),
+        family: "ladder".into(),
+        prompt: prompt.into(),
+        metric: metric.into(),
+        axis: "flops".into(),
+        discontinuous: chance.is_some(),
+        chance,
+        points,
+        verdict,
+        emergence: if shaped { 0.93 } else { 0.0 },
+        p_value: chance.map(|_| 0.000_2),
+        q_value: chance.map(|_| 0.000_4),
+        onset,
+        sharpness: None,
+        evidence: vec![Evidence {
+            part: "plateau".into(),
+            value: Some(0.004),
+            p_value: Some(0.0002),
+            words: "3 models up to 1.1e11 FLOPs score 0.004 on average against a chance of 0; below 0.094 (p < 0.001)"
+                .into(),
+        }],
+    }
+}
+
+/// A run of two tasks and three prompts.
+fn run() -> (RunManifest, Analysis) {
+    let prompts = ["few-shot", "scratchpad <&\">", "calculator"];
+    let mut curves = Vec::new();
+    for (task, prompt, verdict, means) in RATES {
+        let chance = if task == "addition-3" { 0.0 } else { 0.5 };
+        curves.push(curve(task, prompt, "exact-match", verdict, &means, Some(chance)));
+        let logprobs: Vec<f64> = (0..6).map(|rung| -9.0 + 1.4 * f64::from(rung) + means[5]).collect();
+        curves.push(curve(task, prompt, "answer-logprob", Verdict::Smooth, &logprobs, None));
+    }
+    let order = ["addition-3", "word-in-context"]
+        .map(|task| {
+            let mut prompts: Vec<(String, Option<f64>)> = curves
+                .iter()
+                .filter(|curve| curve.discontinuous && curve.task == task)
+                .map(|curve| (curve.prompt.clone(), curve.onset.above))
+                .collect();
+            prompts.sort_by(|a, b| a.1.unwrap_or(f64::INFINITY).total_cmp(&b.1.unwrap_or(f64::INFINITY)));
+            Order { task: task.into(), family: "ladder".into(), prompts }
+        })
+        .to_vec();
+    let refused =
+        vec![Refusal { task: "word-in-context".into(), prompt: "calculator".into(), reason: "it has no expression".into() }];
+    let manifest = RunManifest {
+        version: 1,
+        run: "2026-01-01-abc".into(),
+        program: "0.1.0".into(),
+        started: "2026-01-01T00:00:00Z".into(),
+        seed: 1,
+        samples: 200,
+        epoch: String::new(),
+        tasks: vec![task("addition-3", 0.0), task("word-in-context", 0.5)],
+        prompts: prompts.map(prompt).to_vec(),
+        models: (0..6).map(model).collect(),
+        refused: refused.clone(),
+        planned: 6000,
+    };
+    (manifest, Analysis { version: ANALYSIS_VERSION, run: "2026-01-01-abc".into(), curves, order, refused })
+}
+
+fn texts() -> BTreeMap<String, String> {
+    let (manifest, analysis) = run();
+    let files = files(&manifest, &analysis).unwrap();
+    // For a look at the page: name a directory and open report.html in it.
+    if let Ok(directory) = std::env::var("ONSET_REPORT_DIR") {
+        for (path, bytes) in &files {
+            let path = std::path::Path::new(&directory).join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    files.iter().map(|(path, bytes)| (path.clone(), text(bytes))).collect()
+}
+
+#[test]
+fn every_file_is_there_and_the_same_each_time() {
+    let texts = texts();
+    for path in [
+        "manifest.json",
+        "analysis.json",
+        "curves.csv",
+        "report.md",
+        "report.html",
+        "plots/addition-3.svg",
+        "plots/addition-3.png",
+    ] {
+        assert!(texts.contains_key(path), "{path}");
+    }
+    let (manifest, analysis) = run();
+    assert_eq!(files(&manifest, &analysis).unwrap(), files(&manifest, &analysis).unwrap());
+    let read: Analysis = serde_json::from_str(&texts["analysis.json"]).unwrap();
+    assert_eq!(read.curves.len(), analysis.curves.len());
+}
+
+#[test]
+fn the_page_loads_nothing_and_escapes_everything() {
+    let page = &texts()["report.html"];
+    let without_namespace = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    for forbidden in
+        ["http:", "https:", "<script", "<link", "src=", "@import", "url(", "<b>with", "scratchpad <&", "NaN", "inf"]
+    {
+        assert!(!without_namespace.contains(forbidden), "{forbidden}");
+    }
+    assert!(page.contains("scratchpad &lt;&amp;&quot;&gt;") && page.contains("&lt;b&gt;with&lt;/b&gt; markup &amp; a"));
+    assert!(page.contains("prefers-color-scheme:dark"));
+}
+
+#[test]
+fn the_headline_says_what_emerges_where_and_what_brings_it_forward() {
+    let page = &texts()["report.md"];
+    assert!(page.starts_with("# 1 of 2 abilities emerges\n"), "{page}");
+    let finding = page.lines().find(|line| line.starts_with("- **addition-3**")).unwrap();
+    let words = "between 1.1e11 and 6.5e11 FLOPs, 36× less compute than few-shot; never with calculator";
+    assert!(finding.ends_with(words), "{finding}");
+    assert!(page.contains("Without emergence: unresolved: word-in-context; smooth: word-in-context."));
+}
+
+#[test]
+fn curves_are_one_line_per_point() {
+    let csv = &texts()["curves.csv"];
+    let mut lines = csv.lines();
+    let header = "task,family,model,prompt,metric,axis,x,score,n,low,high,bound_low,bound_high,answered,unparsed,truncated,\
+                  refused,failed,missing,random_score,params,tokens,flops,loss";
+    assert_eq!(lines.next(), Some(header));
+    let first = lines.next().unwrap();
+    assert!(first.starts_with("addition-3,ladder,rung-0,few-shot,exact-match,flops,3000000000,0,196,0,"), "{first}");
+    assert!(first.ends_with(",0,0.02,190,6,1,0,3,0,0,10000,,3000000000,"), "{first}");
+    assert!(csv.contains(",\"scratchpad <&\"\">\","));
+    assert_eq!(csv.lines().count(), 1 + 10 * 6);
+}
+
+#[test]
+fn the_terminal_gets_plain_rows() {
+    let (manifest, analysis) = run();
+    let rows = verdict_rows(&manifest, &analysis);
+    assert_eq!(rows.len(), 5);
+    let cells = rows[1].cells().join("|");
+    let words = "addition-3|scratchpad <&\">|emergent|1.1e11 – 6.5e11 FLOPs|0.000|0.940 [0.";
+    assert!(cells.starts_with(words), "{cells}");
+    assert!(cells.ends_with("n=196|answer-logprob: smooth"), "{cells}");
+}
+
+#[test]
+fn an_empty_run_has_a_report() {
+    let (mut manifest, mut analysis) = run();
+    analysis.curves.clear();
+    analysis.order.clear();
+    manifest.models.clear();
+    let files = files(&manifest, &analysis).unwrap();
+    assert_eq!(files.len(), 5);
+}

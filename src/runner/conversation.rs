@@ -1,0 +1,187 @@
+//! One record: a technique's conversation, the log-probabilities its scorers need, and its scores.
+
+use super::gateway::{Gateway, GatewayError};
+use crate::plan::{Parts, Plan, Unit};
+use crate::schema::{
+    Answer, BoxFuture, ExchangeKey, Judged, Logprobs, Need, Outcome, Record, Request, Response, Score, Step, Turn, Wanted,
+};
+use crate::store::{Store, StoreError};
+use crate::{scorers, tools};
+
+/// Why a reply is not to be had.
+#[derive(Debug)]
+pub enum Unreached {
+    /// The exchange failed, in words.
+    Failed(String),
+    /// The endpoint cannot be used, or the reply is not in the store: the record stays to be done.
+    Pending,
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// Where replies come from that the store does not have.
+trait Source: Sync {
+    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>>;
+}
+
+/// Asks an endpoint.
+struct Asking<'a> {
+    gateway: &'a Gateway,
+    model: &'a str,
+    seed: u64,
+    store: &'a Store,
+}
+
+impl Source for Asking<'_> {
+    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
+        Box::pin(async move {
+            self.gateway.exchange(key, self.model, request, self.seed, self.store).await.map_err(|error| match error {
+                GatewayError::Failed(reason) => Unreached::Failed(reason),
+                GatewayError::Unusable(_) => Unreached::Pending,
+                GatewayError::Store(error) => Unreached::Store(error),
+            })
+        })
+    }
+}
+
+/// Asks nobody.
+struct Nobody;
+
+impl Source for Nobody {
+    fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
+        Box::pin(std::future::ready(Err(Unreached::Pending)))
+    }
+}
+
+/// Leads the conversation of a unit, asking the endpoint for what the store does not have. No record comes of a unit whose
+/// endpoint turned out to be unusable.
+///
+/// # Errors
+/// When the store fails.
+pub async fn converse(plan: &Plan, unit: Unit, store: &Store, gateway: &Gateway) -> Result<Option<Record>, StoreError> {
+    let Some(parts) = plan.parts(unit) else { return Ok(None) };
+    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store };
+    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
+}
+
+/// Rebuilds a record from the store alone; none when a reply it needs was never had.
+///
+/// # Errors
+/// When the store fails.
+pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, StoreError> {
+    let Some(parts) = plan.parts(unit) else { return Ok(None) };
+    Conversation { plan, parts, store, source: &Nobody, exchanges: Vec::new() }.lead().await
+}
+
+struct Conversation<'a> {
+    plan: &'a Plan,
+    parts: Parts<'a>,
+    store: &'a Store,
+    source: &'a dyn Source,
+    exchanges: Vec<ExchangeKey>,
+}
+
+impl Conversation<'_> {
+    async fn lead(mut self) -> Result<Option<Record>, StoreError> {
+        let mut detail = None;
+        let answer = match self.talk().await {
+            Ok(answer) => answer,
+            Err(Unreached::Failed(reason)) => {
+                detail = Some(reason);
+                Answer { outcome: Outcome::Failed, text: None, context: String::new() }
+            }
+            Err(Unreached::Pending) => return Ok(None),
+            Err(Unreached::Store(error)) => return Err(error),
+        };
+        let Parts { task, sample, .. } = self.parts;
+        let (mut target, mut choices) = (None, Vec::new());
+        let needs: Vec<Need> = task.scorers().filter_map(scorers::find).map(|scorer| scorer.need()).collect();
+        let mut wanted: Vec<(bool, &str)> = Vec::new();
+        if answer.outcome.is_scored() && needs.contains(&Need::TargetLogprob) {
+            wanted.push((true, &sample.answer));
+        }
+        if answer.outcome.is_scored() && needs.contains(&Need::ChoiceLogprobs) {
+            wanted.extend(sample.choices.iter().map(|choice| (false, choice.as_str())));
+        }
+        for (is_target, continuation) in wanted {
+            let continuation = continuation.to_owned();
+            let request = Request { text: answer.context.clone(), wanted: Wanted::Logprob { continuation } };
+            match self.get(&request).await {
+                Ok(Response { logprobs, .. }) if is_target => target = logprobs,
+                Ok(Response { logprobs, .. }) => choices.extend(logprobs),
+                // The reply counts; the metric that needed more stays without a score, and the record says why.
+                Err(Unreached::Failed(reason)) => detail = Some(reason),
+                Err(Unreached::Pending) => return Ok(None),
+                Err(Unreached::Store(error)) => return Err(error),
+            }
+        }
+        let Parts { prompt, model, .. } = self.parts;
+        Ok(Some(Record {
+            run: self.plan.run.clone(),
+            task: task.name.clone(),
+            prompt: prompt.name.clone(),
+            family: model.family.clone(),
+            model: model.name.clone(),
+            sample: sample.id.clone(),
+            repetition: 0,
+            outcome: answer.outcome,
+            scores: score(&self.parts, &answer, target, &choices),
+            answer: answer.text,
+            target: sample.answer.clone(),
+            detail,
+            exchanges: self.exchanges,
+        }))
+    }
+
+    async fn talk(&mut self) -> Result<Answer, Unreached> {
+        let parts = self.parts;
+        let text = parts.text().map_err(|error| Unreached::Failed(error.to_string()))?;
+        let case = parts.case(&text);
+        let mut turns = Vec::new();
+        loop {
+            match parts.cell.technique.next(&case, &turns) {
+                Step::Answer(answer) => return Ok(answer),
+                Step::Ask(request) => {
+                    let response = self.get(&request).await?;
+                    turns.push(Turn::Response { request, response });
+                }
+                Step::CallTool { tool, input } => {
+                    let output = compute(tool.clone(), input.clone()).await;
+                    turns.push(Turn::ToolResult { tool, input, output });
+                }
+            }
+        }
+    }
+
+    async fn get(&mut self, request: &Request) -> Result<Response, Unreached> {
+        let key = self.plan.key(self.parts.model, request);
+        self.exchanges.push(key);
+        match self.store.response(&key) {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => self.source.fetch(key, request).await,
+            Err(error) => Err(Unreached::Store(error)),
+        }
+    }
+}
+
+/// A tool may take its whole deadline: it must not hold up the conversations on this thread.
+async fn compute(tool: String, input: String) -> Result<String, String> {
+    let task = tokio::task::spawn_blocking(move || match tools::find(&tool) {
+        Some(tool) => tool.call(&input),
+        None => Err(format!("no tool `{tool}`")),
+    });
+    task.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn score(parts: &Parts<'_>, answer: &Answer, target: Option<Logprobs>, choices: &[Logprobs]) -> Vec<Score> {
+    let judged = Judged { sample: parts.sample, kind: parts.task.answer, answer: answer.text.as_deref(), target, choices };
+    parts
+        .task
+        .scorers()
+        .filter_map(scorers::find)
+        .map(|scorer| Score {
+            scorer: scorer.name().to_owned(),
+            value: if answer.outcome.is_scored() { scorer.score(&judged) } else { None },
+        })
+        .collect()
+}

@@ -1,0 +1,166 @@
+//! Driving a plan: every unit a conversation, every exchange committed before it is scored.
+
+mod conversation;
+mod gateway;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use crate::plan::Plan;
+use crate::schema::{ModelEntry, Outcome, Record};
+use crate::store::{Store, StoreError, Write};
+
+pub use conversation::{Unreached, converse, rebuild};
+pub use gateway::{Gateway, GatewayError, Limits, Retries};
+
+/// Something that happened in a run.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Records of a model that were there already.
+    Resumed {
+        /// The model.
+        model: String,
+        /// How many.
+        records: usize,
+    },
+    /// A record was committed.
+    Settled {
+        /// The model.
+        model: String,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Nothing more can be had from an endpoint.
+    Unusable {
+        /// The endpoint.
+        endpoint: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Someone who watches a run.
+pub trait Observer: Send + Sync {
+    /// Sees an event.
+    fn event(&self, event: &Event);
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Records there are now, by outcome.
+    pub outcomes: BTreeMap<Outcome, usize>,
+    /// Endpoints from which nothing more can be had, and why.
+    pub unusable: Vec<(String, String)>,
+    /// Whether the run was interrupted.
+    pub interrupted: bool,
+}
+
+/// What a run may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Ask failed records again.
+    pub retry_failed: bool,
+}
+
+/// Runs a plan through its gateways until every record is there, or `stop` turns true: then what is in flight is finished and
+/// committed, and no more is begun.
+///
+/// # Errors
+/// When the store cannot be read or written: nothing more is sent then.
+pub async fn run(
+    plan: Arc<Plan>,
+    store: Store,
+    gateways: HashMap<String, Arc<Gateway>>,
+    options: Options,
+    stop: watch::Receiver<bool>,
+    observer: Arc<dyn Observer>,
+) -> Result<Summary, StoreError> {
+    let known = store.records(&plan.run)?;
+    let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+    let mut there: HashMap<String, BTreeMap<String, ()>> = HashMap::new();
+    let mut resumed: BTreeMap<String, usize> = BTreeMap::new();
+    for record in known {
+        if record.outcome == Outcome::Failed && options.retry_failed {
+            continue;
+        }
+        *outcomes.entry(record.outcome).or_default() += 1;
+        *resumed.entry(record.model.clone()).or_default() += 1;
+        there.entry(record.model.clone()).or_default().insert(record.id(), ());
+    }
+    for (model, records) in resumed {
+        observer.event(&Event::Resumed { model, records });
+    }
+    let there = Arc::new(there);
+
+    // One stream per endpoint, so that a slow one holds up nobody else. Units are made as they are needed: memory does not
+    // grow with the number of samples.
+    let endpoints = gateways.into_iter().map(|(name, gateway)| {
+        let (plan, store, stop, observer, there) =
+            (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer), Arc::clone(&there));
+        async move {
+            let width = gateway.in_flight();
+            let pending = plan.units(&name).filter(|&unit| {
+                plan.parts(unit).is_some_and(|parts| {
+                    let known = there.get(&parts.model.name);
+                    known.is_none_or(|known| !known.contains_key(&record_id(&parts, 0)))
+                })
+            });
+            let tasks = futures_util::stream::iter(pending)
+                .take_while(|_| {
+                    let go_on = !*stop.borrow() && gateway.unusable().is_none();
+                    async move { go_on }
+                })
+                .map(|unit| {
+                    let (plan, store, gateway) = (Arc::clone(&plan), store.clone(), Arc::clone(&gateway));
+                    tokio::spawn(async move {
+                        let record = converse(&plan, unit, &store, &gateway).await?;
+                        if let Some(record) = &record {
+                            store.write(Write::Record(Box::new(record.clone()))).await?;
+                        }
+                        Ok::<_, StoreError>(record)
+                    })
+                })
+                .buffer_unordered(width);
+            let mut tasks = std::pin::pin!(tasks);
+            let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+            while let Some(finished) = tasks.next().await {
+                let record = match finished {
+                    Ok(record) => record?,
+                    // A panic is a defect: let it surface as one, with its own message.
+                    Err(join) => std::panic::resume_unwind(join.into_panic()),
+                };
+                if let Some(Record { model, outcome, .. }) = record {
+                    *outcomes.entry(outcome).or_default() += 1;
+                    observer.event(&Event::Settled { model, outcome });
+                }
+            }
+            let unusable = gateway.unusable();
+            if let Some(reason) = &unusable {
+                observer.event(&Event::Unusable { endpoint: name.clone(), reason: reason.clone() });
+            }
+            Ok((gateway.requests(), outcomes, unusable.map(|reason| (name, reason))))
+        }
+    });
+    let mut summary = Summary { outcomes, ..Summary::default() };
+    for finished in futures_util::future::join_all(endpoints).await {
+        let (requests, outcomes, unusable) = finished?;
+        summary.requests += requests;
+        for (outcome, count) in outcomes {
+            *summary.outcomes.entry(outcome).or_default() += count;
+        }
+        summary.unusable.extend(unusable);
+    }
+    summary.interrupted = *stop.borrow();
+    Ok(summary)
+}
+
+fn record_id(parts: &crate::plan::Parts<'_>, repetition: u32) -> String {
+    let ModelEntry { name, .. } = parts.model;
+    format!("{}/{}/{name}/{}/{repetition}", parts.task.name, parts.prompt.name, parts.sample.id)
+}

@@ -1,0 +1,181 @@
+//! What the analyzer finds: points, curves and verdicts, as `analysis.json` holds them.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Refusal;
+
+/// Version of the format of `analysis.json`.
+pub const ANALYSIS_VERSION: u32 = 1;
+
+/// What a curve shows; decided in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The bounds of unscored records would change the verdict.
+    Inconclusive,
+    /// Too few items or models to tell, or no class has the evidence.
+    Unresolved,
+    /// Falls with scale, significantly.
+    Inverse,
+    /// Interior minimum, significant dip and rise.
+    UShaped,
+    /// A plateau at chance over at least three models and a decade, then two or more models significantly above it, growing.
+    Emergent,
+    /// The same plateau, and only the largest model above it.
+    EmergentLastPoint,
+    /// The shape of emergence from a plateau that lies above chance.
+    BreakthroughFromPlateau,
+    /// Grows from the first models on.
+    Smooth,
+    /// Above chance throughout, no trend.
+    AboveChance,
+    /// At or below chance throughout, with enough items to say so.
+    Flat,
+}
+
+impl Verdict {
+    /// The word used in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inconclusive => "inconclusive",
+            Self::Unresolved => "unresolved",
+            Self::Inverse => "inverse",
+            Self::UShaped => "u_shaped",
+            Self::Emergent => "emergent",
+            Self::EmergentLastPoint => "emergent_last_point",
+            Self::BreakthroughFromPlateau => "breakthrough_from_plateau",
+            Self::Smooth => "smooth",
+            Self::AboveChance => "above_chance",
+            Self::Flat => "flat",
+        }
+    }
+}
+
+/// One model on a curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Name of the model.
+    pub model: String,
+    /// Seed of its training run.
+    pub seed: Option<u64>,
+    /// Training step, for a checkpoint that is not the last.
+    pub checkpoint: Option<u64>,
+    /// Its place on the axis.
+    pub x: f64,
+    /// Mean score of the scored records.
+    pub score: Option<f64>,
+    /// Number of scored records.
+    pub n: usize,
+    /// Lower end of the 95 % interval of the mean.
+    pub low: Option<f64>,
+    /// Upper end of it.
+    pub high: Option<f64>,
+    /// Mean score if every unscored record were wrong.
+    pub bound_low: Option<f64>,
+    /// Mean score if every unscored record were right.
+    pub bound_high: Option<f64>,
+    /// Records with an answer.
+    pub answered: usize,
+    /// Complete replies without an answer.
+    pub unparsed: usize,
+    /// Replies cut by the token limit.
+    pub truncated: usize,
+    /// Refusals.
+    pub refused: usize,
+    /// Calls that failed.
+    pub failed: usize,
+    /// Records planned and not yet there.
+    pub missing: usize,
+}
+
+/// Where an ability begins, in units of the axis.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Onset {
+    /// The last model not above chance.
+    pub below: Option<f64>,
+    /// The first model from which on all are above.
+    pub above: Option<f64>,
+    /// Where the fitted curve leaves chance; later form.
+    pub knee: Option<f64>,
+    /// Where half of the gain is reached.
+    pub midpoint: Option<f64>,
+    /// Lower end of the interval of the onset.
+    pub low: Option<f64>,
+    /// Upper end of it.
+    pub high: Option<f64>,
+}
+
+/// One part of the evidence for a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was tested or measured: `plateau`, `above`, `growth`, `resolution`, `bounds` ..
+    pub part: String,
+    /// The number, when there is one.
+    pub value: Option<f64>,
+    /// Its p-value, when it is a test.
+    pub p_value: Option<f64>,
+    /// The finding in words.
+    pub words: String,
+}
+
+/// One task, put by one prompt, judged by one metric, over the models of a family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the family.
+    pub family: String,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// Name of the metric: the mean of a scorer.
+    pub metric: String,
+    /// What the axis measures: `flops`, `params`, `tokens` or `loss`.
+    pub axis: String,
+    /// True for the metric of the task that is all or nothing.
+    pub discontinuous: bool,
+    /// The best score of a strategy that does not solve the task; none for metrics without one.
+    pub chance: Option<f64>,
+    /// The models, by rising scale.
+    pub points: Vec<Point>,
+    /// What the curve shows.
+    pub verdict: Verdict,
+    /// Strength of the evidence for emergence, 0 to 1.
+    pub emergence: f64,
+    /// The largest p-value of the tests that make up the definition.
+    pub p_value: Option<f64>,
+    /// The p-value adjusted over tasks (Benjamini-Hochberg).
+    pub q_value: Option<f64>,
+    /// Where the ability begins.
+    pub onset: Onset,
+    /// Decades from the knee to half of the gain.
+    pub sharpness: Option<f64>,
+    /// The parts of the evidence, in numbers and in words.
+    pub evidence: Vec<Evidence>,
+}
+
+/// The prompts of one task in the order in which they begin to work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the family.
+    pub family: String,
+    /// The prompts, the earliest first, with the scale of their first model above chance; none for those that never work.
+    pub prompts: Vec<(String, Option<f64>)>,
+}
+
+/// Everything the analyzer found: the content of `analysis.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Version of this format.
+    pub version: u32,
+    /// The run.
+    pub run: String,
+    /// The curves: by task, then prompt, then metric, in the order of the run.
+    pub curves: Vec<Curve>,
+    /// Per task, the prompts in the order in which they begin to work.
+    pub order: Vec<Order>,
+    /// Pairs of task and prompt that were not asked, and why.
+    pub refused: Vec<Refusal>,
+}

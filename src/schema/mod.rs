@@ -1,0 +1,18 @@
+//! The words of the field: plain states that are written to disk, and the traits of what can be extended.
+
+mod analysis;
+mod exchange;
+pub mod manual;
+mod prompt;
+mod record;
+mod task;
+mod wire;
+
+pub use analysis::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Onset, Order, Point, Verdict};
+pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
+pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};
+pub use record::{
+    ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, Refusal, RunManifest, Scale, Score, ScoreRange, Scorer,
+};
+pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};
+pub use wire::{BoxFuture, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};

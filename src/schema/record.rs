@@ -1,0 +1,260 @@
+//! What a run leaves: records, their outcomes and their scores.
+
+use serde::{Deserialize, Serialize};
+
+use super::exchange::Logprobs;
+use super::prompt::Prompt;
+use super::task::{AnswerKind, Sample, Task};
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// An answer was read from a complete reply.
+    Answered,
+    /// The reply was complete, and no answer could be read from it.
+    Unparsed,
+    /// The reply was cut by the token limit before an answer.
+    Truncated,
+    /// The provider or the model refused.
+    Refused,
+    /// No reply: transport, limits or server.
+    Failed,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of reports.
+    pub const ALL: [Self; 5] = [Self::Answered, Self::Unparsed, Self::Truncated, Self::Refused, Self::Failed];
+
+    /// The word used in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Unparsed => "unparsed",
+            Self::Truncated => "truncated",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The outcome of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
+    /// Whether the record enters scores: a call that failed or was cut is never a wrong answer.
+    #[must_use]
+    pub fn is_scored(self) -> bool {
+        !matches!(self, Self::Truncated | Self::Failed)
+    }
+}
+
+/// One score of one record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The scorer.
+    pub scorer: String,
+    /// The score, in the scorer's range; absent when the record is unscored.
+    pub value: Option<f64>,
+}
+
+/// The smallest and largest score of a scorer; higher is better.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRange {
+    /// The worst score; negative infinity for log-probabilities.
+    pub low: f64,
+    /// The best score.
+    pub high: f64,
+}
+
+/// What a scorer has to be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The reply.
+    Reply,
+    /// The log-probability of the reference answer in the place where the answer stands.
+    TargetLogprob,
+    /// The log-probabilities of all choices there.
+    ChoiceLogprobs,
+}
+
+/// A record as a scorer sees it.
+#[derive(Debug, Clone)]
+pub struct Judged<'a> {
+    /// The sample asked.
+    pub sample: &'a Sample,
+    /// How its answer is read.
+    pub kind: AnswerKind,
+    /// The answer as read from the reply; none when the reply had none.
+    pub answer: Option<&'a str>,
+    /// Log-probability of the reference answer, when it was asked for.
+    pub target: Option<Logprobs>,
+    /// Log-probabilities of the sample's choices, in their order, when they were asked for; empty otherwise.
+    pub choices: &'a [Logprobs],
+}
+
+/// A way of judging an answer.
+pub trait Scorer: Sync {
+    /// The name used in task files.
+    fn name(&self) -> &'static str;
+    /// The source file, whose leading comment is the manual page.
+    fn source(&self) -> &'static str;
+    /// What it has to be given.
+    fn need(&self) -> Need;
+    /// The range of its scores.
+    fn range(&self) -> ScoreRange;
+    /// Whether it makes sense for a kind of answer.
+    fn fits(&self, kind: AnswerKind) -> bool;
+    /// The score; none when what it needs is missing. A reply without an answer (`answer` is none) scores zero where the
+    /// scorer judges the reply.
+    fn score(&self, judged: &Judged<'_>) -> Option<f64>;
+}
+
+/// One sample, put by one prompt to one model, and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The run it belongs to.
+    pub run: String,
+    /// Name of the task.
+    pub task: String,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// Name of the model family.
+    pub family: String,
+    /// Name of the model.
+    pub model: String,
+    /// The sample's id within its task.
+    pub sample: String,
+    /// Repetition index, from zero.
+    pub repetition: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The answer as read from the reply.
+    pub answer: Option<String>,
+    /// The reference answer.
+    pub target: String,
+    /// What went wrong, for a failed or refused record.
+    pub detail: Option<String>,
+    /// Keys of its exchanges, in the order of the conversation.
+    pub exchanges: Vec<ExchangeKey>,
+    /// Its scores.
+    pub scores: Vec<Score>,
+}
+
+impl Record {
+    /// The name by which people call a record: `task/prompt/model/sample/repetition`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}/{}/{}/{}", self.task, self.prompt, self.model, self.sample, self.repetition)
+    }
+}
+
+/// How large a model is, by every measure that may be an axis.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scale {
+    /// Number of parameters.
+    pub params: Option<f64>,
+    /// Training tokens.
+    pub tokens: Option<f64>,
+    /// Training compute, in floating-point operations.
+    pub flops: Option<f64>,
+    /// Pre-training loss, in nats per token.
+    pub loss: Option<f64>,
+    /// Seed of the training run.
+    pub seed: Option<u64>,
+    /// Training step of a checkpoint that is not the last.
+    pub checkpoint: Option<u64>,
+}
+
+/// One model of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    /// Name of the model.
+    pub name: String,
+    /// Name of its family.
+    pub family: String,
+    /// Name of its endpoint.
+    pub endpoint: String,
+    /// Its scale.
+    pub scale: Scale,
+    /// Hash of its weights, for the ladder.
+    pub weights: Option<String>,
+}
+
+/// A pair of a task and a prompt that do not go together, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// What the prompt needs and the task does not have.
+    pub reason: String,
+}
+
+/// What a run was: enough to rebuild everything derived from its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunManifest {
+    /// Version of this format.
+    pub version: u32,
+    /// The run's id.
+    pub run: String,
+    /// Version of the program.
+    pub program: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// The seed of samples and shots.
+    pub seed: u64,
+    /// Samples per task.
+    pub samples: usize,
+    /// Empty, or what separates this run's exchanges from all others.
+    pub epoch: String,
+    /// The tasks, samples of files left out.
+    pub tasks: Vec<Task>,
+    /// The prompts.
+    pub prompts: Vec<Prompt>,
+    /// The models.
+    pub models: Vec<ModelEntry>,
+    /// Pairs of task and prompt that do not go together.
+    pub refused: Vec<Refusal>,
+    /// Records planned.
+    pub planned: usize,
+}
+
+/// What an exchange is known by: a BLAKE3 hash, written as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExchangeKey(pub [u8; 32]);
+
+impl std::fmt::Display for ExchangeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for ExchangeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::str::FromStr for ExchangeKey {
+    type Err = blake3::HexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        blake3::Hash::from_hex(text).map(|hash| Self(hash.into()))
+    }
+}
+
+impl Serialize for ExchangeKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExchangeKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

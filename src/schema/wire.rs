@@ -1,0 +1,90 @@
+//! The two seams between a request and the network: providers translate, transports move bytes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::exchange::{Request, Response};
+
+/// An HTTP request, free of addresses and secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path below the endpoint's base address.
+    pub path: String,
+    /// The JSON body; empty for `GET`.
+    pub body: Vec<u8>,
+}
+
+/// An HTTP reply, its body read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// Status code.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why no HTTP reply came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The request or a part of the reply did not come in time.
+    #[error("no complete reply within {0:?}")]
+    Timeout(Duration),
+    /// The connection could not be made, or broke.
+    #[error("{0}")]
+    Connection(String),
+}
+
+/// A future that can be sent between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Moves bytes: the one asynchronous seam.
+pub trait Transport: Send + Sync + std::fmt::Debug {
+    /// Sends a request and reads the reply whole.
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>>;
+}
+
+/// What a reply that is no answer means for the next attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Class {
+    /// Too many requests; after that long, when the endpoint says.
+    RateLimited(Option<Duration>),
+    /// Trying again may help.
+    Transient,
+    /// Trying again will not help this request.
+    Fatal,
+    /// Nothing will help: the endpoint refuses everything, as for a wrong key.
+    Unusable,
+}
+
+/// A dialect of HTTP APIs: pure translation in both directions.
+pub trait Provider: Sync {
+    /// The name used in the configuration.
+    fn name(&self) -> &'static str;
+    /// The source file, whose leading comment is the manual page.
+    fn source(&self) -> &'static str;
+    /// The HTTP request for a request to a model.
+    ///
+    /// # Errors
+    /// In words, when this dialect cannot express the request.
+    fn encode(&self, model: &str, request: &Request, seed: u64) -> Result<HttpRequest, String>;
+    /// The reply in a successful HTTP response.
+    ///
+    /// # Errors
+    /// In words: what was expected and what came instead.
+    fn decode(&self, request: &Request, response: &HttpResponse) -> Result<Response, String>;
+    /// What an unsuccessful HTTP response means.
+    fn classify(&self, response: &HttpResponse) -> Class;
+}

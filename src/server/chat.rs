@@ -1,0 +1,135 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Json, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::request::parse;
+use super::state::Service;
+use super::stream::{collect, finish, respond, submit, text, usage};
+use crate::ladder::{Event, Job, TokenScore};
+
+/// Most alternatives for each token.
+const MOST_TOP: u8 = 20;
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    content: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Body {
+    messages: Vec<Message>,
+    max_tokens: Option<usize>,
+    max_completion_tokens: Option<usize>,
+    logprobs: Option<bool>,
+    top_logprobs: Option<u8>,
+}
+
+pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> Result<Response, ApiError> {
+    service.count();
+    let (common, body): (_, Body) = parse(&body)?;
+    let served = service.model(&common.model)?;
+    let listed = body.logprobs.unwrap_or(false);
+    let top = body.top_logprobs.unwrap_or(0);
+    if top > MOST_TOP {
+        return Err(ApiError::invalid(
+            "top_logprobs",
+            format!("`top_logprobs` must be between 0 and {MOST_TOP}, not {top}"),
+        ));
+    }
+    if top > 0 && !listed {
+        return Err(ApiError::invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true"));
+    }
+    // Without a limit a reply may fill the context, as in OpenAI's API.
+    let max_tokens = body.max_completion_tokens.or(body.max_tokens).unwrap_or(served.card.shape.context);
+    if max_tokens == 0 {
+        return Err(ApiError::invalid("max_tokens", "a chat completion has at least one token"));
+    }
+    let job = Job {
+        prompt: prompt(&body.messages)?.into_bytes(),
+        generate: Some(common.generate(max_tokens, top)?),
+        score_from: None,
+        stream: common.is_stream(),
+    };
+    let receivers = submit(served, &job, common.choices()?)?;
+    let mut answer = json!({
+        "id": format!("chatcmpl-{}", service.number()),
+        "object": if common.is_stream() { "chat.completion.chunk" } else { "chat.completion" },
+        "created": jiff::Timestamp::now().as_second(),
+        "model": common.model,
+    });
+    if common.is_stream() {
+        let include_usage = common.stream_options.unwrap_or_default().include_usage;
+        let mut begun = vec![false; receivers.len()];
+        return Ok(respond(receivers, answer, include_usage, move |index, event| {
+            let is_first = begun.get_mut(index).is_some_and(|begun| !std::mem::replace(begun, true));
+            let role = if is_first { json!({ "role": "assistant" }) } else { json!({}) };
+            let (delta, logprobs, reason) = match event {
+                Event::Text { text: bytes, scores } => {
+                    let mut delta = role;
+                    if let Some(delta) = delta.as_object_mut() {
+                        delta.insert("content".to_owned(), json!(text(bytes)));
+                    }
+                    (delta, if listed { list(bytes, scores) } else { Value::Null }, None)
+                }
+                Event::Finished(finished) => (role, Value::Null, Some(finish(finished.finish))),
+            };
+            json!({ "index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason })
+        }));
+    }
+    let finished = collect(receivers).await?;
+    let choices: Vec<Value> = finished
+        .iter()
+        .enumerate()
+        .map(|(index, done)| {
+            json!({
+                "index": index,
+                "message": { "role": "assistant", "content": text(&done.text) },
+                "logprobs": if listed { list(&done.text, &done.scores) } else { Value::Null },
+                "finish_reason": finish(done.finish),
+            })
+        })
+        .collect();
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("choices".to_owned(), Value::Array(choices));
+        answer.insert("usage".to_owned(), usage(&finished));
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// The contents of the messages, joined by newlines.
+fn prompt(messages: &[Message]) -> Result<String, ApiError> {
+    let invalid = || ApiError::invalid("messages", "the `content` of a message must be a string or a list of text parts");
+    if messages.is_empty() {
+        return Err(ApiError::invalid("messages", "`messages` is empty"));
+    }
+    let part = |part: &Value| {
+        let is_text = part.get("type").and_then(Value::as_str) == Some("text");
+        part.get("text").and_then(Value::as_str).filter(|_| is_text).map(str::to_owned).ok_or_else(invalid)
+    };
+    let content = |message: &Message| match &message.content {
+        Value::String(content) => Ok(content.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect::<Result<String, _>>(),
+        _ => Err(invalid()),
+    };
+    Ok(messages.iter().map(content).collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+fn list(bytes: &[u8], scores: &[TokenScore]) -> Value {
+    let entry = |token: u8, logprob: f32| json!({ "token": text(&[token]), "logprob": logprob, "bytes": [token] });
+    let content = bytes.iter().zip(scores).map(|(&token, score)| {
+        let mut listed = entry(token, score.logprob);
+        if let Some(listed) = listed.as_object_mut() {
+            let top = score.top.iter().map(|&(token, logprob)| entry(token, logprob)).collect();
+            listed.insert("top_logprobs".to_owned(), Value::Array(top));
+        }
+        listed
+    });
+    json!({ "content": content.collect::<Vec<_>>() })
+}

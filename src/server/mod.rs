@@ -1,0 +1,78 @@
+//! A server of ladder models that speaks OpenAI's HTTP API.
+//!
+//! | | |
+//! |---|---|
+//! | `GET /v1/models` | the models |
+//! | `POST /v1/completions` | `prompt`, `max_tokens`, `temperature`, `seed`, `stop`, `n`, `echo`, `logprobs` (0 to 5), `stream` |
+//! | `POST /v1/chat/completions` | `messages`, `max_tokens` or `max_completion_tokens`, `temperature`, `seed`, `stop`, `n`, `logprobs`, `top_logprobs` (0 to 20), `stream` |
+//! | `GET /stats` | how many completion requests were received since the start, in total and by model |
+//!
+//! A parameter that would change the reply and is not in this list is refused, not ignored. With `echo` and `logprobs` the
+//! prompt is scored; `score_from`, an addition to the API, names the first of its bytes whose log-probability is wanted, so
+//! that what stands before it may come from the cache. Choice `i` of `n` is drawn with `seed + i`. These models know no roles:
+//! the prompt of a chat is the contents of its messages, joined by newlines.
+
+mod chat;
+mod completions;
+mod error;
+mod request;
+mod state;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use serde_json::json;
+
+use self::error::ApiError;
+use self::state::Service;
+use crate::ladder::Model;
+
+/// The routes of a server of these models. A model's thread starts with its first request and ends with the router.
+pub fn router(models: Vec<Model>) -> Router {
+    Router::new()
+        .route("/v1/models", get(models_list))
+        .route("/v1/completions", post(completions::handle))
+        .route("/v1/chat/completions", post(chat::handle))
+        .route("/stats", get(stats))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .with_state(Arc::new(Service::new(models)))
+}
+
+/// Serves until `shutdown` is ready, then finishes the requests that are being answered.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    // Small replies must not wait for each other; a socket that refuses the option is served all the same.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn models_list(State(service): State<Arc<Service>>) -> Response {
+    let data: Vec<_> = service
+        .cards()
+        .map(|card| json!({ "id": card.name, "object": "model", "created": 0, "owned_by": "onset", "max_model_len": card.shape.context }))
+        .collect();
+    Json(json!({ "object": "list", "data": data })).into_response()
+}
+
+async fn stats(State(service): State<Arc<Service>>) -> Response {
+    Json(service.stats()).into_response()
+}
+
+async fn not_found(request: axum::extract::Request) -> ApiError {
+    ApiError::no_route(request.method(), request.uri().path())
+}

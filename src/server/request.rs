@@ -1,0 +1,105 @@
+//! The parts that the bodies of both kinds of request share, and their checks.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::ApiError;
+use crate::ladder::Generate;
+
+/// Most choices in one request.
+const MOST_CHOICES: u64 = 128;
+
+/// Parameters of OpenAI's API that are not implemented, each with the values that change nothing.
+const UNSUPPORTED: [(&str, &[&str]); 14] = [
+    ("top_p", &["1", "1.0"]),
+    ("top_k", &["0", "-1"]),
+    ("min_p", &["0", "0.0"]),
+    ("frequency_penalty", &["0", "0.0"]),
+    ("presence_penalty", &["0", "0.0"]),
+    ("repetition_penalty", &["1", "1.0"]),
+    ("best_of", &["1"]),
+    ("suffix", &["\"\""]),
+    ("logit_bias", &["{}"]),
+    ("tools", &["[]"]),
+    ("functions", &["[]"]),
+    ("response_format", &["{\"type\":\"text\"}"]),
+    ("guided_regex", &[]),
+    ("guided_json", &[]),
+];
+
+/// How a stream is wanted.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct StreamOptions {
+    /// Whether the usage comes in a last chunk.
+    #[serde(default)]
+    pub(super) include_usage: bool,
+}
+
+/// What both kinds of request have in common.
+#[derive(Debug, Deserialize)]
+pub(super) struct Common {
+    pub(super) model: String,
+    pub(super) temperature: Option<f32>,
+    pub(super) seed: Option<i64>,
+    pub(super) stop: Option<Value>,
+    pub(super) n: Option<u64>,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: Option<StreamOptions>,
+}
+
+/// Reads a body as what both kinds have in common and what this kind adds.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(Common, T), ApiError> {
+    let unreadable = |error: serde_json::Error| ApiError::body(format!("the body cannot be read: {error}"));
+    let value: Value = serde_json::from_slice(body).map_err(unreadable)?;
+    for (param, neutral) in UNSUPPORTED {
+        let given = value.get(param).filter(|given| !given.is_null());
+        if let Some(given) = given.map(Value::to_string).filter(|given| !neutral.contains(&given.as_str())) {
+            return Err(ApiError::invalid(param, format!("`{param}` {given} is not supported by this server")));
+        }
+    }
+    let common = Common::deserialize(&value).map_err(unreadable)?;
+    Ok((common, T::deserialize(value).map_err(unreadable)?))
+}
+
+impl Common {
+    /// Number of choices.
+    pub(super) fn choices(&self) -> Result<u64, ApiError> {
+        match self.n.unwrap_or(1) {
+            n @ 1..=MOST_CHOICES => Ok(n),
+            n => Err(ApiError::invalid("n", format!("`n` must be between 1 and {MOST_CHOICES}, not {n}"))),
+        }
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream.unwrap_or(false)
+    }
+
+    /// The continuation that is wanted, for the first choice.
+    pub(super) fn generate(&self, max_tokens: usize, top_logprobs: u8) -> Result<Generate, ApiError> {
+        let temperature = self.temperature.unwrap_or(1.0);
+        if !(0.0..=2.0).contains(&temperature) {
+            return Err(ApiError::invalid(
+                "temperature",
+                format!("`temperature` must be between 0 and 2, not {temperature}"),
+            ));
+        }
+        // Without a seed every request draws anew.
+        let seed = self.seed.map_or_else(rand::random, i64::cast_unsigned);
+        Ok(Generate { max_tokens, stop: self.stops()?, temperature, seed, top_logprobs })
+    }
+
+    fn stops(&self) -> Result<Vec<Vec<u8>>, ApiError> {
+        let invalid = || ApiError::invalid("stop", "`stop` must be a string or a list of strings, none of them empty");
+        let stops: Vec<Vec<u8>> = match &self.stop {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::String(stop)) => vec![stop.as_bytes().to_vec()],
+            Some(Value::Array(stops)) => {
+                let bytes = |stop: &Value| stop.as_str().map(|stop| stop.as_bytes().to_vec());
+                stops.iter().map(bytes).collect::<Option<_>>().ok_or_else(invalid)?
+            }
+            Some(_) => return Err(invalid()),
+        };
+        if stops.iter().any(Vec::is_empty) { Err(invalid()) } else { Ok(stops) }
+    }
+}

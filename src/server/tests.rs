@@ -1,0 +1,221 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::router;
+use crate::ladder::{Card, Model, Shape, Trainer, Training};
+
+fn model(name: &str, context: usize, layers: usize) -> Model {
+    let shape = Shape { width: 16, layers, heads: 2, feed_forward: 32, context };
+    let parameters = Trainer::new(Training { shape, tokens: 1, seed: 1 }).parameters().to_vec();
+    let params = parameters.len() as u64;
+    let card = Card {
+        version: 1,
+        name: name.to_owned(),
+        shape,
+        params,
+        tokens: 0,
+        flops: 0.0,
+        loss: 0.0,
+        seed: 0,
+        weights: String::new(),
+    };
+    Model { card, parameters }
+}
+
+struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    async fn new(models: Vec<Model>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(super::serve(listener, router(models), std::future::pending()));
+        Self { base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    async fn small() -> Self {
+        Self::new(vec![model("tiny-a", 128, 1), model("tiny-b", 64, 1)]).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.http.get(format!("{}{path}", self.base)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn raw(&self, path: &str, body: String) -> (u16, String) {
+        let reply = self.http.post(format!("{}{path}", self.base)).body(body).send().await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let (status, text) = self.raw(path, body.to_string()).await;
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    async fn complete(&self, body: Value) -> Value {
+        let (status, reply) = self.post("/v1/completions", body).await;
+        assert_eq!(status, 200, "{reply}");
+        reply
+    }
+
+    /// The chunks of a stream, and whether it ended as it should.
+    async fn stream(&self, path: &str, body: Value) -> Vec<Value> {
+        let (status, text) = self.raw(path, body.to_string()).await;
+        assert_eq!(status, 200, "{text}");
+        let mut lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(lines.pop(), Some("[DONE]"));
+        lines.into_iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn models_statistics_and_unknown_paths() {
+    let client = Client::small().await;
+    let models = client.get("/v1/models").await;
+    assert_eq!(models["data"][1]["id"], "tiny-b");
+    client.complete(json!({ "model": "tiny-b", "prompt": "x" })).await;
+    client.post("/v1/completions", json!({ "model": "none", "prompt": "x" })).await;
+    client.raw("/v1/chat/completions", "{".to_owned()).await;
+    assert_eq!(client.get("/stats").await, json!({ "requests": { "tiny-a": 0, "tiny-b": 1 }, "completions": 3 }));
+    assert!(client.get("/v1/nothing").await["error"]["message"].as_str().unwrap().contains("/v1/nothing"));
+}
+
+#[tokio::test]
+async fn completions_are_seeded_limited_and_counted() {
+    let client = Client::small().await;
+    let body = json!({ "model": "tiny-a", "prompt": ["Hello"], "seed": 5, "n": 3, "max_tokens": 20 });
+    let reply = client.complete(body.clone()).await;
+    assert_eq!(reply["choices"], client.complete(body).await["choices"]);
+    assert_eq!(reply["usage"]["prompt_tokens"], 6);
+    let second = client.complete(json!({ "model": "tiny-a", "prompt": "Hello", "seed": 6, "max_tokens": 20 })).await;
+    assert_eq!(second["choices"][0]["text"], reply["choices"][1]["text"]);
+    assert_ne!(reply["choices"][0]["text"], reply["choices"][1]["text"]);
+    let default = client.complete(json!({ "model": "tiny-a", "prompt": "Hello", "seed": 6 })).await;
+    let text = default["choices"][0]["text"].as_str().unwrap();
+    assert!(second["choices"][0]["text"].as_str().unwrap().starts_with(text) && text.len() <= 16);
+}
+
+#[tokio::test]
+async fn echo_scores_the_prompt() {
+    let client = Client::small().await;
+    let prompt = "A=12, B=7";
+    let body =
+        json!({ "model": "tiny-a", "prompt": prompt, "echo": true, "logprobs": 2, "max_tokens": 3, "temperature": 0 });
+    let reply = client.complete(body).await;
+    let (choice, logprobs) = (&reply["choices"][0], &reply["choices"][0]["logprobs"]);
+    let text = choice["text"].as_str().unwrap();
+    assert!(text.starts_with(prompt));
+    let tokens: String = logprobs["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
+    assert_eq!(tokens, text);
+    let scores = logprobs["token_logprobs"].as_array().unwrap();
+    assert!(scores[0].is_null() && scores[1..].iter().all(|score| score.as_f64().unwrap() < 0.0));
+    assert!(logprobs["top_logprobs"][0].is_null());
+    assert_eq!(logprobs["top_logprobs"][1].as_object().unwrap().len(), 2);
+    assert_eq!(logprobs["text_offset"].as_array().unwrap().last().unwrap(), text.len() - 1);
+
+    let body = json!({ "model": "tiny-a", "prompt": prompt, "echo": true, "logprobs": 0, "max_tokens": 0, "score_from": 6 });
+    let reply = client.complete(body).await;
+    let only = &reply["choices"][0]["logprobs"];
+    assert_eq!(only["token_logprobs"].as_array().unwrap()[6..], scores[6..prompt.len()]);
+    assert!(only["token_logprobs"][5].is_null() && only["top_logprobs"].is_null());
+    assert_eq!(reply["usage"]["completion_tokens"], 0);
+}
+
+#[tokio::test]
+async fn streams_say_the_same() {
+    let client = Client::small().await;
+    let mut body = json!({ "model": "tiny-a", "prompt": "Hello", "seed": 5, "n": 2, "max_tokens": 20, "logprobs": 1 });
+    let whole = client.complete(body.clone()).await;
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({ "include_usage": true });
+    let mut chunks = client.stream("/v1/completions", body).await;
+    assert_eq!(chunks.pop().unwrap()["usage"], whole["usage"]);
+    for index in 0..2 {
+        let own: Vec<&Value> =
+            chunks.iter().map(|chunk| &chunk["choices"][0]).filter(|choice| choice["index"] == index).collect();
+        let text: String = own.iter().map(|choice| choice["text"].as_str().unwrap()).collect();
+        assert_eq!(whole["choices"][index]["text"], text);
+        assert_eq!(own.last().unwrap()["finish_reason"], whole["choices"][index]["finish_reason"]);
+        let scores: Vec<&Value> =
+            own.iter().flat_map(|choice| choice["logprobs"]["token_logprobs"].as_array().unwrap()).collect();
+        assert_eq!(json!(scores), whole["choices"][index]["logprobs"]["token_logprobs"]);
+    }
+}
+
+#[tokio::test]
+async fn chats_are_their_contents_joined_by_newlines() {
+    let client = Client::small().await;
+    let messages = json!([
+        { "role": "system", "content": "Be brief." },
+        { "role": "user", "content": [{ "type": "text", "text": "Hel" }, { "type": "text", "text": "lo" }] },
+    ]);
+    let mut body = json!({
+        "model": "tiny-a", "messages": messages, "seed": 5, "max_completion_tokens": 9, "logprobs": true, "top_logprobs": 20,
+    });
+    let (status, chat) = client.post("/v1/chat/completions", body.clone()).await;
+    assert_eq!(status, 200, "{chat}");
+    let plain =
+        client.complete(json!({ "model": "tiny-a", "prompt": "Be brief.\nHello", "seed": 5, "max_tokens": 9 })).await;
+    let content = &chat["choices"][0]["message"]["content"];
+    assert_eq!(*content, plain["choices"][0]["text"]);
+    assert_eq!(chat["usage"], plain["usage"]);
+    let scores = chat["choices"][0]["logprobs"]["content"].as_array().unwrap();
+    assert_eq!(scores.len(), content.as_str().unwrap().len());
+    assert_eq!(scores[0]["top_logprobs"].as_array().unwrap().len(), 20);
+    body["stream"] = json!(true);
+    let chunks = client.stream("/v1/chat/completions", body).await;
+    assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(*content, text);
+    let (_, long) =
+        client.post("/v1/chat/completions", json!({ "model": "tiny-b", "messages": messages, "temperature": 0.5 })).await;
+    assert!(long["usage"]["total_tokens"].as_u64().unwrap() <= 64);
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused() {
+    let client = Client::small().await;
+    let with = |key: &str, value: Value| {
+        let mut body = json!({ "model": "tiny-a", "prompt": "x" });
+        body[key] = value;
+        body
+    };
+    for (body, status, part) in [
+        (with("model", json!("tiny-c")), 404, "tiny-a, tiny-b"),
+        (with("model", json!(3)), 400, "expected a string"),
+        (with("prompt", json!(["a", "b"])), 400, "list of one string"),
+        (with("prompt", json!("caf\u{e9}")), 400, "byte 3"),
+        (with("prompt", json!("x".repeat(127))), 400, "maximum context length is 128"),
+        (with("temperature", json!(-1)), 400, "temperature"),
+        (with("stop", json!([1])), 400, "stop"),
+        (with("n", json!(0)), 400, "`n`"),
+        (with("logprobs", json!(6)), 400, "between 0 and 5"),
+        (with("max_tokens", json!(0)), 400, "max_tokens"),
+        (with("top_p", json!(0.5)), 400, "top_p"),
+        (json!({ "model": "tiny-a" }), 400, "prompt"),
+        (json!([]), 400, "the body cannot be read"),
+    ] {
+        let (got, reply) = client.post("/v1/completions", body.clone()).await;
+        assert_eq!(got, status, "{body}: {reply}");
+        let error = &reply["error"];
+        assert_eq!(error["type"], "invalid_request_error");
+        assert!(error["message"].as_str().unwrap().contains(part), "{reply}");
+    }
+    assert_eq!(client.raw("/v1/completions", "not JSON".to_owned()).await.0, 400);
+    client.complete(with("top_p", json!(1.0))).await;
+}
+
+#[tokio::test]
+async fn the_jobs_of_a_client_that_goes_away_are_dropped() {
+    let client = Client::new(vec![model("slow", 16_384, 2)]).await;
+    let greedy = |max_tokens: u64, n: u64| json!({ "model": "slow", "prompt": "x", "max_tokens": max_tokens, "n": n, "temperature": 0 });
+    assert_eq!(client.complete(greedy(300, 1)).await["choices"][0]["finish_reason"], "length", "it does not stop by itself");
+    // Many long replies, abandoned at once: a short request behind them is soon answered.
+    let body = greedy(16_000, 128).to_string();
+    let request = client.http.post(format!("{}/v1/completions", client.base)).body(body).timeout(Duration::from_millis(300));
+    assert!(request.send().await.unwrap_err().is_timeout());
+    let short = client.complete(json!({ "model": "slow", "prompt": "x", "max_tokens": 1 }));
+    tokio::time::timeout(Duration::from_secs(10), short).await.unwrap();
+}

@@ -1,0 +1,16 @@
+//! Kernels of statistics: pure functions of numbers, seeded where they draw, each with its formula and source.
+//!
+//! Known values from scipy and statsmodels are in `tests/goldens/stats.json`, written by `tests/goldens/stats.py`.
+
+mod binomial;
+mod interval;
+mod multiple;
+mod trend;
+
+pub use binomial::{lower_tail, minimal_effect, upper_tail};
+pub use interval::{Interval, bootstrap_mean, wilson};
+pub use multiple::benjamini_hochberg;
+pub use trend::{Contrast, Group, contrast, permutation_trend};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use serde_json::Value;
+
+use super::*;
+
+fn golden(part: &str) -> Vec<Vec<Value>> {
+    let all: Value = serde_json::from_str(include_str!("../../tests/goldens/stats.json")).unwrap();
+    serde_json::from_value(all[part].clone()).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(number).collect()
+}
+
+fn count(value: &Value) -> usize {
+    number(value) as usize
+}
+
+fn close(got: f64, wanted: f64) {
+    assert!((got - wanted).abs() <= 1e-9 * (1.0 + wanted.abs()), "{got} is not {wanted}");
+}
+
+#[test]
+fn wilson_agrees_with_statsmodels() {
+    for row in golden("wilson") {
+        let interval = wilson(count(&row[0]), count(&row[1])).unwrap();
+        close(interval.low, number(&row[2]));
+        close(interval.high, number(&row[3]));
+    }
+    assert_eq!(wilson(0, 0), None);
+}
+
+#[test]
+fn tails_agree_with_scipy() {
+    for row in golden("tails") {
+        let (k, n, p) = (count(&row[0]), count(&row[1]), number(&row[2]));
+        close(upper_tail(k, n, p), number(&row[3]));
+        close(lower_tail(k, n, p), number(&row[4]));
+    }
+    close(upper_tail(1, 10, 0.0), 0.0);
+    close(upper_tail(0, 10, 0.0), 1.0);
+    close(lower_tail(10, 10, 1.0), 1.0);
+    close(lower_tail(9, 10, 1.0), 0.0);
+}
+
+#[test]
+fn adjusted_p_values_agree_with_statsmodels() {
+    for row in golden("bh") {
+        for (got, wanted) in benjamini_hochberg(&numbers(&row[0])).into_iter().zip(numbers(&row[1])) {
+            close(got, wanted);
+        }
+    }
+    assert!(benjamini_hochberg(&[]).is_empty());
+}
+
+#[test]
+fn the_contrast_is_the_cochran_armitage_test() {
+    for row in golden("armitage") {
+        let (x, k, n) = (numbers(&row[0]), numbers(&row[1]), numbers(&row[2]));
+        let pooled = k.iter().sum::<f64>() / n.iter().sum::<f64>();
+        let groups: Vec<Group> =
+            (0..x.len()).map(|i| Group { x: x[i], mean: k[i] / n[i], n: n[i], variance: pooled * (1.0 - pooled) }).collect();
+        let found = contrast(&groups).unwrap();
+        assert!((found.p_rise - number(&row[3])).abs() < 1e-7);
+        assert!((found.p_fall - number(&row[4])).abs() < 1e-7);
+    }
+}
+
+#[test]
+fn no_variance_and_no_trend_is_no_evidence() {
+    let flat = [0.0, 1.0, 2.0].map(|x| Group { x, mean: 0.0, n: 10.0, variance: 0.0 });
+    close(contrast(&flat).unwrap().p_rise, 0.5);
+    assert_eq!(contrast(&flat[..1]), None);
+    assert_eq!(contrast(&[]), None);
+}
+
+#[test]
+fn small_permutation_tests_are_exact() {
+    for row in golden("permutation") {
+        close(permutation_trend(&numbers(&row[0]), &numbers(&row[1]), 1), number(&row[2]));
+    }
+    close(permutation_trend(&[1.0, 2.0, 3.0], &[5.0; 3], 1), 1.0);
+}
+
+#[test]
+fn large_permutation_tests_keep_to_their_seed() {
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    let y: Vec<f64> = x.iter().map(|v| (v * 7.0) % 5.0).collect();
+    close(permutation_trend(&x, &y, 3), permutation_trend(&x, &y, 3));
+    close(permutation_trend(&x, &x, 3), 1e-4);
+}
+
+#[test]
+fn the_bootstrap_agrees_with_scipy_and_does_not_see_the_order() {
+    for row in golden("bootstrap") {
+        let mut values = numbers(&row[0]);
+        let found = bootstrap_mean(&values, 20_000, 7).unwrap();
+        assert!((found.low - number(&row[1])).abs() < 2e-3);
+        assert!((found.high - number(&row[2])).abs() < 2e-3);
+        values.reverse();
+        assert_eq!(bootstrap_mean(&values, 20_000, 7), Some(found));
+    }
+    assert_eq!(bootstrap_mean(&[], 10, 1), None);
+}
+
+#[test]
+fn the_minimal_effect_is_that_of_the_tables() {
+    assert!((minimal_effect(0.25, 1000) - 0.034).abs() < 5e-4);
+    assert!((minimal_effect(0.5, 100) - 0.1245).abs() < 5e-4);
+    close(minimal_effect(0.0, 300), 0.01);
+    assert!(minimal_effect(0.1, 0).is_infinite());
+}

@@ -1,0 +1,235 @@
+//! The handle that is passed around.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use super::format::{MIGRATIONS, inspect, migrate, newest, version};
+use super::read;
+use super::rows::{Attempt, Row, StoredExchange, Write};
+use super::writer::{Job, Writer};
+use crate::schema::{ExchangeKey, Record, Response, RunManifest};
+
+/// How long to wait for someone who looks at the file with a tool of their own.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// An open store; clones share it. The last one dropped commits what is queued and closes the file.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// Fields are dropped in this order: the writer ends and commits, the connections close, the lock is released.
+struct Inner {
+    writer: Option<Writer>,
+    reader: Mutex<Connection>,
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.inner.path)
+            .field("writable", &self.inner.writer.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a store for writing, and makes it and its directories when they are not there. Older formats are migrated.
+    ///
+    /// # Errors
+    /// When another process writes to it, when a newer program wrote it, when the file is damaged or something else, or
+    /// when the system or SQLite refuse. The file is then unchanged.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, MIGRATIONS)
+    }
+
+    /// [`Self::open`] with another list of migrations.
+    pub(super) fn open_with(path: &Path, migrations: &[&str]) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        inspect(path, newest(migrations))?;
+        let sqlite = |error| StoreError::sqlite(path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        prepare(&connection).map_err(sqlite)?;
+        version(&connection, path, newest(migrations))?;
+        // With a write-ahead log readers never wait for the writer. `FULL` syncs the log at each commit: `NORMAL` would
+        // be enough for a killed process, but not for a power cut, and exchanges have been paid for.
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        migrate(&mut connection, path, migrations)?;
+        // Not read-only by its flags, so that whichever connection closes last can fold the log back into the file.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        prepare(&reader).map_err(sqlite)?;
+        reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
+        let writer = Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
+        Ok(Self::of(path, reader, Some(writer), Some(lock)))
+    }
+
+    /// Opens a store for reading, also while another process writes to it.
+    ///
+    /// # Errors
+    /// When there is none, when it has another format version, when it is damaged, or when SQLite refuses.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing { path: path.to_path_buf() });
+        }
+        let sqlite = |error| StoreError::sqlite(path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        prepare(&reader).map_err(sqlite)?;
+        let supported = newest(MIGRATIONS);
+        let found = version(&reader, path, supported)?;
+        if found < supported {
+            return Err(StoreError::Older { path: path.to_path_buf(), found, supported });
+        }
+        Ok(Self::of(path, reader, None, None))
+    }
+
+    fn of(path: &Path, reader: Connection, writer: Option<Writer>, lock: Option<File>) -> Self {
+        let inner = Inner { writer, reader: Mutex::new(reader), path: path.to_path_buf(), _lock: lock };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Whether an exchange is stored.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has(&self, key: &ExchangeKey) -> Result<bool, StoreError> {
+        self.read(|connection| read::has(connection, key))
+    }
+
+    /// The response of an exchange.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn response(&self, key: &ExchangeKey) -> Result<Option<Response>, StoreError> {
+        self.read(|connection| read::response(connection, key))
+    }
+
+    /// A whole exchange.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn exchange(&self, key: &ExchangeKey) -> Result<Option<StoredExchange>, StoreError> {
+        self.read(|connection| read::exchange(connection, key))
+    }
+
+    /// The failed calls for an exchange, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn attempts(&self, key: &ExchangeKey) -> Result<Vec<Attempt>, StoreError> {
+        self.read(|connection| read::attempts(connection, key))
+    }
+
+    /// Every run, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunManifest>, StoreError> {
+        self.read(read::runs)
+    }
+
+    /// The records of a run with their scores, by task, prompt, model, sample and repetition.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn records(&self, run: &str) -> Result<Vec<Record>, StoreError> {
+        self.read(|connection| read::records(connection, run))
+    }
+
+    /// The record of a run with that [`Record::id`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn record(&self, run: &str, id: &str) -> Result<Option<Record>, StoreError> {
+        self.read(|connection| read::record(connection, run, id))
+    }
+
+    /// Writes one thing; done once it is committed. A caller that stops waiting does not take the write back.
+    ///
+    /// # Errors
+    /// When the store was opened for reading, when the thing cannot be stored, or when SQLite refuses.
+    pub async fn write(&self, item: Write) -> Result<(), StoreError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.queue(vec![item], move |committed| drop(sender.send(committed)))?;
+        match receiver.await {
+            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
+            Err(_) => Err(self.stopped()),
+        }
+    }
+
+    /// Writes many things in one transaction, all of them or none; returns once they are committed.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub fn write_blocking(&self, items: Vec<Write>) -> Result<(), StoreError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.queue(items, move |committed| drop(sender.send(committed)))?;
+        match receiver.recv() {
+            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
+            Err(_) => Err(self.stopped()),
+        }
+    }
+
+    fn queue(
+        &self,
+        items: Vec<Write>,
+        done: impl FnOnce(super::writer::Committed) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let Some(writer) = &self.inner.writer else {
+            return Err(StoreError::ReadOnly { path: self.inner.path.clone() });
+        };
+        let rows = items.into_iter().map(Row::new).collect::<Result<_, _>>()?;
+        if writer.send(Job { rows, done: Box::new(done) }) { Ok(()) } else { Err(self.stopped()) }
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::Stopped { path: self.inner.path.clone() }
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        // A reader that panicked leaves no state behind but a transaction, which its guard has ended.
+        let connection = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        query(&connection).map_err(|error| StoreError::sqlite(&self.inner.path, error))
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Takes the lock of a store in the making or in being. It is a file of its own, so that a store that must not be
+/// touched is not, and the system releases it whichever way the process ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(|source| StoreError::Io { path: directory.to_path_buf(), source })?;
+    }
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    let beside = PathBuf::from(name);
+    let io = |source| StoreError::Io { path: beside.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&beside).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}

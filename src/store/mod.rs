@@ -1,0 +1,19 @@
+//! What was paid for: the SQLite store of runs, exchanges, attempts, records and scores.
+//!
+//! One process writes at a time, through one thread that commits in batches; any number may read. A write is
+//! acknowledged after its commit, so that neither a killed process nor a power cut loses what was acknowledged. The
+//! tables are documented in `docs/formats.md`.
+
+mod error;
+mod format;
+mod handle;
+mod read;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::StoreError;
+pub use format::MIGRATIONS;
+pub use handle::Store;
+pub use rows::{Attempt, StoredExchange, Write};

@@ -1,0 +1,225 @@
+//! What is written, and its form in the tables.
+
+use blake3::Hash;
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+use super::StoreError;
+use crate::schema::{ExchangeKey, Logprobs, Record, Request, Response, RunManifest, Score};
+
+/// A request with its response, as the store keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredExchange {
+    /// What it is known by.
+    pub key: ExchangeKey,
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// Name of the model.
+    pub model: String,
+    /// What was asked.
+    pub request: Request,
+    /// What came back.
+    pub response: Response,
+    /// When it was sent, RFC 3339.
+    pub sent: String,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The exchange it was meant to become.
+    pub key: ExchangeKey,
+    /// When it was sent, RFC 3339.
+    pub at: String,
+    /// HTTP status, when a reply came.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// One thing to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A run's manifest; replaces an earlier one of the same run.
+    Run(Box<RunManifest>),
+    /// An exchange; ignored when its key is stored already.
+    Exchange(Box<StoredExchange>),
+    /// A failed call; always added.
+    Attempt(Attempt),
+    /// A record with its scores; replaces an earlier one of the same id in the same run.
+    Record(Box<Record>),
+}
+
+/// A JSON text, compressed, with the hash of the text itself.
+#[derive(Debug)]
+pub(super) struct Body {
+    hash: Hash,
+    zstd: Vec<u8>,
+}
+
+impl Body {
+    fn of<T: serde::Serialize>(value: &T) -> Result<Self, StoreError> {
+        let json = serde_json::to_vec(value).map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+        let zstd = zstd::bulk::compress(&json, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+        Ok(Self { hash: blake3::hash(&json), zstd })
+    }
+
+    /// The id of the body, which is added when it is not there.
+    fn id(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let hash = self.hash.as_bytes();
+        let found = connection
+            .prepare_cached("SELECT id FROM bodies WHERE hash = ?1")?
+            .query_row([hash], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, self.zstd])
+    }
+}
+
+/// A write in the form of its rows. Made where the write is asked for: what cannot be stored then fails alone, not with
+/// its batch, and compression does not burden the one thread that commits.
+#[derive(Debug)]
+pub(super) enum Row {
+    Run { manifest: Box<RunManifest>, json: String },
+    Exchange { exchange: Box<StoredExchange>, request: Body, response: Body, logprobs: Option<Logprobs> },
+    Attempt(Attempt),
+    Record(Box<Record>),
+}
+
+impl Row {
+    pub(super) fn new(write: Write) -> Result<Self, StoreError> {
+        Ok(match write {
+            Write::Run(manifest) => {
+                let json = serde_json::to_string(&manifest)
+                    .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+                Self::Run { manifest, json }
+            }
+            Write::Exchange(mut exchange) => {
+                // In columns of their own log-probabilities can be queried, and they survive exactly: JSON has no
+                // infinities, and its readers may round the last bit.
+                let logprobs = exchange.response.logprobs.take();
+                if logprobs.is_some_and(|logprobs| logprobs.sum.is_nan()) {
+                    let reason = format!("the log-probability of exchange {} is no number", exchange.key);
+                    return Err(StoreError::Unstorable { reason });
+                }
+                let (request, response) = (Body::of(&exchange.request)?, Body::of(&exchange.response)?);
+                Self::Exchange { exchange, request, response, logprobs }
+            }
+            Write::Attempt(attempt) => Self::Attempt(attempt),
+            Write::Record(record) => Self::Record(record),
+        })
+    }
+
+    /// Writes the row, inside the transaction of its batch.
+    pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Self::Run { manifest, json } => run(connection, manifest, json),
+            Self::Exchange { exchange, request, response, logprobs } => {
+                insert_exchange(connection, exchange, request, response, *logprobs)
+            }
+            Self::Attempt(attempt) => insert_attempt(connection, attempt),
+            Self::Record(record) => insert_record(connection, record),
+        }
+    }
+}
+
+/// SQLite has signed integers only; what exceeds them is no duration or count of ours.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn run(connection: &Connection, manifest: &RunManifest, json: &str) -> rusqlite::Result<()> {
+    let planned = i64::try_from(manifest.planned).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "INSERT INTO runs (run, started, program, planned, manifest) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (run) DO UPDATE SET started = excluded.started, program = excluded.program,
+                 planned = excluded.planned, manifest = excluded.manifest",
+        )?
+        .execute(params![manifest.run, manifest.started, manifest.program, planned, json])?;
+    Ok(())
+}
+
+fn insert_exchange(
+    connection: &Connection,
+    exchange: &StoredExchange,
+    request: &Body,
+    response: &Body,
+    logprobs: Option<Logprobs>,
+) -> rusqlite::Result<()> {
+    // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
+    if connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([exchange.key.0])? {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO exchanges
+                 (key, endpoint, model, request, response, logprob, logprob_tokens, sent, milliseconds)
+             VALUES (:key, :endpoint, :model, :request, :response, :logprob, :logprob_tokens, :sent, :milliseconds)",
+        )?
+        .execute(named_params! {
+            ":key": exchange.key.0,
+            ":endpoint": exchange.endpoint,
+            ":model": exchange.model,
+            ":request": request.id(connection)?,
+            ":response": response.id(connection)?,
+            ":logprob": logprobs.map(|logprobs| logprobs.sum),
+            ":logprob_tokens": logprobs.map(|logprobs| logprobs.tokens),
+            ":sent": exchange.sent,
+            ":milliseconds": signed(exchange.milliseconds),
+        })?;
+    Ok(())
+}
+
+fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO attempts (key, at, status, milliseconds, error) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![attempt.key.0, attempt.at, attempt.status, signed(attempt.milliseconds), attempt.error])?;
+    Ok(())
+}
+
+fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let exchanges: Vec<u8> = record.exchanges.iter().flat_map(|key| key.0).collect();
+    // An update in place keeps the row's id, where a delete and an insert would leave the old scores behind.
+    let id: i64 = connection
+        .prepare_cached(
+            "INSERT INTO records
+                 (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges)
+             VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail,
+                 :exchanges)
+             ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET family = excluded.family,
+                 outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
+                 detail = excluded.detail, exchanges = excluded.exchanges
+             RETURNING id",
+        )?
+        .query_row(
+            named_params! {
+                ":run": record.run,
+                ":task": record.task,
+                ":prompt": record.prompt,
+                ":family": record.family,
+                ":model": record.model,
+                ":sample": record.sample,
+                ":repetition": record.repetition,
+                ":outcome": record.outcome.name(),
+                ":answer": record.answer,
+                ":target": record.target,
+                ":detail": record.detail,
+                ":exchanges": exchanges,
+            },
+            |row| row.get(0),
+        )?;
+    connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO scores (record, position, scorer, value) VALUES (?1, ?2, ?3, ?4)")?;
+    for (position, Score { scorer, value }) in (0_i64..).zip(&record.scores) {
+        insert.execute(params![id, position, scorer, value])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+use std::collections::HashMap;
+
+use onset::config::{Data, SHIPPED_TASKS, Source, read_task};
+use onset::schema::{Parameters, Problem};
+use onset::tasks::generators::find;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Problems on which a strategy is played.
+const PROBLEMS: usize = 4_000;
+
+/// Everything that could be copied out unchanged of a question: each of its words and each of its letters, by position from either end.
+fn copies(question: &str) -> Vec<(String, String)> {
+    let words: Vec<&str> = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let letters: Vec<char> = question.chars().filter(|c| c.is_alphanumeric()).collect();
+    let mut found = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        found.push((format!("word {index}"), (*word).to_owned()));
+        found.push((format!("word {} from the end", words.len() - index), (*word).to_owned()));
+    }
+    for (index, letter) in letters.iter().enumerate() {
+        found.push((format!("letter {index}"), letter.to_string()));
+    }
+    // A letter of the table that is not the one asked about.
+    if let Some(start) = letters.last() {
+        found.extend(
+            letters.iter().find(|letter| *letter != start).map(|letter| ("another letter".to_owned(), letter.to_string())),
+        );
+    }
+    found
+}
+
+#[test]
+fn no_blind_strategy_beats_the_stated_chance() {
+    for (file, text) in SHIPPED_TASKS {
+        let source = std::sync::Arc::new(Source { file: (*file).to_owned(), text: (*text).to_owned() });
+        let task = read_task(&source, None).unwrap();
+        let Data::Generator(name, written) = &task.data else { panic!("{file}: shipped tasks are generated") };
+        let generator = find(&name.value).unwrap();
+        let mut parameters = Parameters(
+            generator.parameters().iter().map(|parameter| (parameter.name.to_owned(), parameter.default)).collect(),
+        );
+        for (key, value, _) in written {
+            parameters.0.insert(key.value.clone(), *value);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let problems: Vec<Problem> = (0..PROBLEMS).map(|_| generator.problem(&parameters, &mut rng)).collect();
+        let mut hits: HashMap<String, usize> = HashMap::new();
+        for problem in &problems {
+            for (strategy, guess) in copies(&problem.question) {
+                *hits.entry(strategy).or_default() += usize::from(guess == problem.answer);
+            }
+            // A constant answer: whichever turns out to be the most frequent.
+            *hits.entry(format!("always {}", problem.answer)).or_default() += 1;
+        }
+        let (strategy, best) = hits.into_iter().max_by_key(|(_, count)| *count).unwrap();
+        let rate = best as f64 / PROBLEMS as f64;
+        // Four standard errors: thousands of strategies are played, and the best is taken.
+        let allowed = task.chance + 4.0 * (task.chance.max(1e-4) / PROBLEMS as f64).sqrt() + 2.5 / PROBLEMS as f64;
+        assert!(rate <= allowed, "{file}: {strategy} scores {rate}, chance is stated as {}", task.chance);
+        // A level stated far above every strategy would hide an ability.
+        if task.chance >= 0.1 {
+            assert!(rate >= 0.8 * task.chance, "{file}: the best strategy, {strategy}, scores only {rate}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Modules by floor, the ground floor first.
+const FLOORS: &[&[&str]] = &[
+    &["schema", "stats"],
+    &["config", "tasks", "prompting", "providers", "transport", "tools", "scorers", "store", "report", "ladder"],
+    &["plan", "analysis"],
+    &["runner", "server"],
+    &["cli"],
+];
+
+/// Directories that hold a family: every file beside `mod.rs` is one entry, registered in it.
+const FAMILIES: &[(&str, &[&str])] = &[
+    ("src/tasks/generators", &[]),
+    ("src/prompting", &["answer", "template"]),
+    ("src/scorers", &["goldens"]),
+    ("src/providers", &[]),
+    ("src/tools", &[]),
+];
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|modules| modules.contains(&module))
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Names of modules that a line refers to through `crate::`.
+fn references(line: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (start, _) in line.match_indices("crate::") {
+        let rest = &line[start + "crate::".len()..];
+        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
+        let several = rest.starts_with('{');
+        for part in list.split(',').take(if several { usize::MAX } else { 1 }) {
+            let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            names.push(name);
+        }
+    }
+    names
+}
+
+#[test]
+fn modules_import_only_lower_floors_or_themselves() {
+    let mut breaches = Vec::new();
+    for path in sources(Path::new("src")) {
+        let module = path.iter().nth(1).unwrap().to_str().unwrap().to_owned();
+        let Some(own) = floor(&module) else { continue };
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for name in references(line) {
+                if name != module && floor(&name).is_some_and(|other| other >= own) {
+                    breaches.push(format!("{}:{}: {module} imports {name}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+#[test]
+fn every_module_of_the_library_has_a_floor() {
+    let known: BTreeSet<&str> = FLOORS.iter().flat_map(|modules| modules.iter().copied()).collect();
+    for entry in std::fs::read_dir("src").unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(known.contains(name), "{name} stands on no floor");
+        }
+    }
+}
+
+#[test]
+fn every_file_of_a_family_is_registered_and_has_a_manual_page() {
+    for (directory, helpers) in FAMILIES {
+        let registry = std::fs::read_to_string(Path::new(directory).join("mod.rs")).unwrap();
+        let slice = registry.split("pub static").nth(1).unwrap().split("];").next().unwrap();
+        for path in sources(Path::new(directory)) {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if name == "mod" || helpers.contains(&name) {
+                continue;
+            }
+            assert!(slice.contains(&format!("&{name}::")), "{} is not registered", path.display());
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("//! "), "{} has no manual page", path.display());
+        }
+    }
+}
+
+#[test]
+fn names_in_a_family_are_unique() {
+    let families: [Vec<&str>; 5] = [
+        onset::tasks::generators::GENERATORS.iter().map(|entry| entry.name()).collect(),
+        onset::prompting::TECHNIQUES.iter().map(|entry| entry.name()).collect(),
+        onset::scorers::SCORERS.iter().map(|entry| entry.name()).collect(),
+        onset::providers::PROVIDERS.iter().map(|entry| entry.name()).collect(),
+        onset::tools::TOOLS.iter().map(|entry| entry.name()).collect(),
+    ];
+    for names in families {
+        assert!(!names.is_empty());
+        let unique: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(unique.len(), names.len(), "{names:?}");
+    }
+}
+
+#[test]
+fn the_embedded_ladder_spans_three_decades_in_six_rungs() {
+    let cards = onset::ladder::cards().unwrap();
+    assert!(cards.len() >= 6);
+    let (first, last) = (cards.first().unwrap(), cards.last().unwrap());
+    assert!(last.flops / first.flops >= 1e3);
+    assert!(cards.windows(2).all(|pair| pair[0].flops < pair[1].flops && pair[0].loss > pair[1].loss));
+    assert_eq!(onset::ladder::embedded().unwrap().len(), cards.len());
+}

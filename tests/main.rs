@@ -1,0 +1,18 @@
+//! The integration tests, one binary; this file is the table of contents.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// Running the built program in a directory of its own.
+mod program;
+
+/// No blind strategy beats the chance level that a task states.
+mod chance;
+/// An endpoint that fails, limits and hangs.
+mod faults;
+/// The floors of the house, and that every file of a family is registered.
+mod house;
+/// A configuration, a task or a prompt with a mistake in it.
+mod mistakes;
+/// The whole path on small embedded models, twice.
+mod pipeline;
+/// A run killed at random moments against a separate server.
+mod resume;

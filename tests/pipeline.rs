@@ -1,0 +1,62 @@
+use crate::program::{code, json, onset};
+
+const ARGUMENTS: &[&str] = &[
+    "run",
+    "--json",
+    "-q",
+    "--samples",
+    "6",
+    "--only",
+    "lookup-1",
+    "--only",
+    "scratchpad",
+    "--only",
+    "addition-2",
+    "--only",
+    "calculator",
+];
+
+#[test]
+fn a_run_reports_and_a_second_one_sends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = onset(directory.path(), ARGUMENTS);
+    assert_eq!(code(&first), 0, "{}", String::from_utf8_lossy(&first.stderr));
+    let found = json(&first);
+    // Two prompts with addition, one with look-up, which has nothing to calculate; eight models; six samples.
+    assert_eq!(found["planned"], 3 * 8 * 6);
+    assert_eq!(found["records"], found["planned"]);
+    assert!(found["requests"].as_u64().unwrap() > found["planned"].as_u64().unwrap());
+    let results = directory.path().join("results");
+    for name in ["manifest.json", "analysis.json"] {
+        assert!(results.join("latest").join(name).exists(), "{name}");
+    }
+    let second = json(&onset(directory.path(), ARGUMENTS));
+    assert_eq!(second["requests"], 0);
+    assert_eq!(second["analysis"], found["analysis"]);
+
+    // The replies are paid for: scoring anew sends nothing and finds the same.
+    std::fs::remove_dir_all(results.join(found["run"].as_str().unwrap())).unwrap();
+    let mut score = ARGUMENTS.to_vec();
+    score[0] = "score";
+    assert_eq!(code(&onset(directory.path(), &score)), 0);
+    let analysed = json(&onset(directory.path(), &["analyze", "--json"]));
+    assert_eq!(analysed, found["analysis"]);
+    let name = "addition-2/calculator/ladder-1m/test-00000/0";
+    let shown = json(&onset(directory.path(), &["show", name, "--json"]));
+    assert_eq!(shown["record"]["outcome"], "answered");
+    assert!(shown["exchanges"][0]["response"]["text"].as_str().unwrap().contains("<calc>"));
+}
+
+#[test]
+fn an_edited_prompt_is_asked_anew_without_a_new_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments =
+        ["run", "--json", "-q", "--samples", "4", "--only", "addition-2", "--only", "zero-shot", "--only", "ladder-5k"];
+    let first = json(&onset(directory.path(), &arguments));
+    std::fs::create_dir(directory.path().join("prompts")).unwrap();
+    let prompt = std::fs::read_to_string("prompts/zero-shot.toml").unwrap().replace("Q:", "Question:");
+    std::fs::write(directory.path().join("prompts/zero-shot.toml"), prompt).unwrap();
+    let second = json(&onset(directory.path(), &arguments));
+    assert_eq!(second["requests"], first["requests"]);
+    assert_ne!(second["run"], first["run"]);
+}

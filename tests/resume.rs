@@ -1,0 +1,69 @@
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::program::{code, command, json, onset};
+
+/// Requests in flight at a time.
+const IN_FLIGHT: u64 = 8;
+/// Times the run is killed.
+const KILLS: u64 = 10;
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is gone already only when the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_run_killed_ten_times_sends_no_committed_exchange_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server =
+        command(directory.path()).args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let _server = Server(server);
+    let base = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+    let config = format!(
+        "samples = 40\ntasks = [\"addition-2\", \"lookup-1\"]\nprompts = [\"few-shot\", \"scratchpad\"]\n[endpoints.served]\n\
+         provider = \"openai-completions\"\nbase_url = \"{base}\"\nin_flight = {IN_FLIGHT}\n[[families]]\nname = \"ladder\"\n\
+         endpoint = \"served\"\nmodels = [{{ name = \"ladder-5k\", params = 5424 }}, {{ name = \"ladder-64k\", params = 64000 }}]\n"
+    );
+    std::fs::write(directory.path().join("config.toml"), config).unwrap();
+
+    // The moments come from a fixed sequence; what they hit still varies with the machine.
+    let mut moment = 7_u64;
+    for _ in 0..KILLS {
+        moment = moment * 48_271 % 2_147_483_647;
+        let mut run = command(directory.path()).args(["run", "-q"]).stdout(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(20 + moment % 120)).await;
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    let last = onset(directory.path(), &["run", "--json", "-q"]);
+    assert_eq!(code(&last), 0, "{}", String::from_utf8_lossy(&last.stderr));
+    let found = json(&last);
+    let planned = 2 * 2 * 2 * 40;
+    assert_eq!(found["records"], planned);
+
+    let path = directory.path().join("results/onset.db");
+    let store = onset::store::Store::open_read_only(&path).unwrap();
+    let records = store.records(found["run"].as_str().unwrap()).unwrap();
+    let names: BTreeSet<String> = records.iter().map(onset::schema::Record::id).collect();
+    assert_eq!((records.len(), names.len()), (planned, planned));
+    let keys: BTreeSet<_> = records.iter().flat_map(|record| record.exchanges.clone()).collect();
+
+    let address = base.trim_end_matches("/v1").to_owned();
+    let body = reqwest::get(format!("{address}/stats")).await.unwrap().bytes().await.unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let received = stats["completions"].as_u64().unwrap();
+    let exchanges = keys.len() as u64;
+    // Lost with a kill are at most those in flight and one batch of commits, which is never larger: each awaits its own.
+    assert!(received >= exchanges, "{received} {exchanges}");
+    assert!(received <= exchanges + KILLS * 2 * IN_FLIGHT, "{received} requests for {exchanges} exchanges");
+}
