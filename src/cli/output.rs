@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::Global;
 use crate::plan::Plan;
+use crate::report::{VERDICT_HEADER, verdict_rows};
 use crate::runner::Summary;
-use crate::schema::{Analysis, Curve, Outcome};
+use crate::schema::{Analysis, Outcome, RunManifest};
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -17,34 +18,15 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn scientific(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1e}"))
-}
-
 /// The verdict table: one line per task and prompt, the all-or-nothing metric with the continuous one beside it.
-pub(super) fn analysis(analysis: &Analysis, global: &Global) {
+pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Global) {
     if global.json {
         println!("{}", json!(analysis));
         return;
     }
-    let mut rows = table(&["task", "prompt", "verdict", "begins between", "chance", "largest model", "n", "continuous"]);
-    for curve in analysis.curves.iter().filter(|curve| curve.discontinuous) {
-        let last = curve.points.last();
-        let score = last.and_then(|point| Some(format!("{:.2} [{:.2}, {:.2}]", point.score?, point.low?, point.high?)));
-        let onset = match (curve.onset.below, curve.onset.above) {
-            (None, None) => "-".to_owned(),
-            (below, above) => format!("{} .. {}", scientific(below), scientific(above)),
-        };
-        rows.add_row([
-            curve.task.clone(),
-            curve.prompt.clone(),
-            curve.verdict.name().to_owned(),
-            onset,
-            curve.chance.map_or_else(|| "-".to_owned(), |chance| format!("{chance:.3}")),
-            score.unwrap_or_else(|| "-".to_owned()),
-            last.map_or_else(String::new, |point| point.n.to_string()),
-            beside(analysis, curve).map_or_else(String::new, |other| format!("{} {}", other.metric, other.verdict.name())),
-        ]);
+    let mut rows = table(&VERDICT_HEADER);
+    for row in verdict_rows(manifest, analysis) {
+        rows.add_row(row.cells());
     }
     println!("{rows}");
     for refusal in &analysis.refused {
@@ -52,14 +34,15 @@ pub(super) fn analysis(analysis: &Analysis, global: &Global) {
     }
 }
 
-/// The first continuous curve of the same task and prompt.
-fn beside<'a>(analysis: &'a Analysis, curve: &Curve) -> Option<&'a Curve> {
-    analysis.curves.iter().find(|other| {
-        !other.discontinuous && other.task == curve.task && other.prompt == curve.prompt && other.family == curve.family
-    })
-}
-
-pub(super) fn summary(plan: &Plan, summary: &Summary, found: &Analysis, elapsed: Duration, out: &Path, global: &Global) {
+pub(super) fn summary(
+    plan: &Plan,
+    manifest: &RunManifest,
+    summary: &Summary,
+    found: &Analysis,
+    elapsed: Duration,
+    out: &Path,
+    global: &Global,
+) {
     let directory = out.join(&plan.run);
     let count = |outcome: Outcome| summary.outcomes.get(&outcome).copied().unwrap_or_default();
     let records: usize = summary.outcomes.values().sum();
@@ -76,7 +59,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, found: &Analysis, elapsed:
         );
         return;
     }
-    analysis(found, global);
+    analysis(manifest, found, global);
     let parts: Vec<String> = Outcome::ALL.iter().map(|&outcome| format!("{} {}", count(outcome), outcome.name())).collect();
     println!(
         "\n{records} of {} records ({}); {} requests sent in {:.1} s",
@@ -128,8 +111,8 @@ pub(super) fn plan(plan: &Plan, there: usize, global: &Global) {
     }
 }
 
-pub(super) fn scored(rebuilt: usize, absent: usize, found: &Analysis, global: &Global) {
-    analysis(found, global);
+pub(super) fn scored(rebuilt: usize, absent: usize, manifest: &RunManifest, found: &Analysis, global: &Global) {
+    analysis(manifest, found, global);
     if !global.json {
         println!("\n{rebuilt} records rebuilt without a request; {absent} need replies that `onset run` would ask for");
     }

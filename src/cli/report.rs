@@ -69,7 +69,7 @@ fn point_latest(out: &Path, run: &str) -> std::io::Result<()> {
 pub(super) fn analyze(stored: &Stored, global: &Global) -> Result<u8, Problem> {
     let (store, manifest) = find(stored)?;
     let analysis = derive(&store, &manifest, &stored.out)?;
-    output::analysis(&analysis, global);
+    output::analysis(&manifest, &analysis, global);
     Ok(exit::DONE)
 }
 

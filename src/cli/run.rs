@@ -121,7 +121,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
             .map_err(Problem::other)
     })?;
     let analysis = super::report::derive(&store, &manifest, &what.out)?;
-    output::summary(&plan, &summary, &analysis, started.elapsed(), &what.out, global);
+    output::summary(&plan, &manifest, &summary, &analysis, started.elapsed(), &what.out, global);
     Ok(if summary.interrupted {
         exit::INTERRUPTED
     } else if !summary.unusable.is_empty() {
@@ -162,6 +162,6 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     rebuilt.insert(0, Write::Run(Box::new(manifest.clone())));
     store.write_blocking(rebuilt).map_err(Problem::other)?;
     let analysis = super::report::derive(&store, &manifest, &what.out)?;
-    output::scored(count, absent, &analysis, global);
+    output::scored(count, absent, &manifest, &analysis, global);
     Ok(exit::DONE)
 }

@@ -25,7 +25,7 @@ const SEQUENCES: usize = 64;
 /// Prompt tokens in one step, so that a long prompt does not hold up those who are already being answered.
 const PREFILL: usize = 512;
 /// Bounds of the cache of recent prompts.
-const PREFIX_BYTES: usize = 24 << 20;
+const PREFIX_BYTES: usize = 8 << 20;
 const PREFIX_ENTRIES: usize = 128;
 
 /// A continuation that is wanted.

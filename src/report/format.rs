@@ -26,11 +26,6 @@ pub(super) fn p(value: f64) -> String {
     if value < 0.001 { "< 0.001".to_owned() } else { format!("{value:.3}") }
 }
 
-/// A factor between two scales: `12×`.
-pub(super) fn factor(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}×") } else { format!("{value:.0}×") }
-}
-
 /// The unit of an axis in words.
 pub(super) fn unit(axis: &str) -> &str {
     match axis {

@@ -91,39 +91,29 @@ fn finding(view: &TaskView<'_>, order: &Order) -> Option<String> {
         .iter()
         .filter_map(|(prompt, _)| Some((prompt, curve(prompt)?)))
         .find(|(_, curve)| is_emergent(curve.verdict))?;
-    let mut words = if shaped.verdict == Verdict::Emergent { "emerges".to_owned() } else { "may emerge".to_owned() };
-    words += &format!(" with {} {}", view.label(first, &order.family), between(shaped));
-    let earlier: Vec<&Curve> =
-        order.prompts.iter().take_while(|(prompt, _)| prompt != first).filter_map(|(prompt, _)| curve(prompt)).collect();
-    for other in earlier {
-        words +=
-            &format!("; {} is above chance earlier, without a plateau ({})", other.prompt, format::verdict(other.verdict));
-    }
-    let (mut later, mut never) = (Vec::new(), Vec::new());
-    for (prompt, above) in order.prompts.iter().skip_while(|(prompt, _)| prompt != first).skip(1) {
-        match (above, shaped.onset.above) {
-            (Some(above), Some(here)) if *above > here => {
-                later.push(format!("{} less compute-scale than {prompt}", format::factor(above / here)));
-            }
-            (Some(_), _) => later.push(format!("at the same scale as {prompt}")),
-            (None, _) => never.push(prompt.as_str()),
+    // The prompts that begin at one scale belong together; the order has them side by side.
+    let mut groups: Vec<(Option<f64>, Vec<&str>)> = Vec::new();
+    for (prompt, above) in &order.prompts {
+        match groups.last_mut() {
+            Some((scale, names)) if scale == above => names.push(prompt),
+            _ => groups.push((*above, vec![prompt])),
         }
     }
-    if !later.is_empty() {
-        words += &format!(", {}", later.join(", ").replace("compute-scale", noun(&shaped.axis)));
-    }
-    if !never.is_empty() {
-        words += &format!("; never with {}", never.join(" or "));
+    let here = groups.iter().position(|(_, names)| names.contains(&first.as_str()))?;
+    let names = |names: &[&str]| names.join(", ");
+    let verb = if shaped.verdict == Verdict::Emergent { "emerges" } else { "may emerge" };
+    let own = groups.get(here).map(|(_, own)| names(own)).unwrap_or_default();
+    let mut words = format!("{verb} {} with {own}", between(shaped));
+    let unit = format::unit(&shaped.axis);
+    for (index, (above, others)) in groups.iter().enumerate() {
+        words += &match above {
+            None => format!("; never with {}", names(others)),
+            Some(_) if index == here => continue,
+            Some(scale) if index < here => format!("; sooner, at {} {unit}, with {}", format::scale(*scale), names(others)),
+            Some(scale) => format!("; later, at {} {unit}, with {}", format::scale(*scale), names(others)),
+        };
     }
     Some(words)
-}
-
-fn noun(axis: &str) -> &'static str {
-    match axis {
-        "flops" => "compute",
-        "params" => "parameters",
-        _ => "scale",
-    }
 }
 
 fn between(curve: &Curve) -> String {
