@@ -72,7 +72,9 @@ pub(super) fn summary(
         println!("endpoint {endpoint} cannot be used: {reason}");
     }
     if records < plan.len() {
-        println!("{} records are still to be done: run the same command again to go on", plan.len() - records);
+        let how =
+            if plan.epoch.is_empty() { "run the same command again to go on" } else { "--fresh begins anew each time" };
+        println!("{} records are still to be done: {how}", plan.len() - records);
     } else if count(Outcome::Failed) > 0 {
         println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
     }
