@@ -18,7 +18,7 @@ const EVALUATION_BATCHES: u64 = 32;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
-    /// Train the rungs of a recipe, two at a time, and write them as checkpoints.
+    /// Train the rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
     Train {
         /// Which rungs there are and what they are trained on.
         #[arg(long, default_value = "models/recipe.toml")]
@@ -72,15 +72,24 @@ pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
             // The longest first, so that no core is left alone with it at the end.
             wanted.sort_by_key(|(_, training)| std::cmp::Reverse(training.tokens * training.shape.parameters() as u64));
             wanted.par_iter().with_max_len(1).try_for_each(|(name, rung)| {
-                let mut trainer = Trainer::new(*rung);
+                let state = out.join(name).join("training.safetensors");
+                let saved = if state.exists() { Trainer::restore(*rung, &state).map_err(Problem::other)? } else { None };
+                let mut trainer = saved.unwrap_or_else(|| Trainer::new(*rung));
+                std::fs::create_dir_all(out.join(name)).map_err(Problem::other)?;
                 while trainer.steps() < trainer.total_steps() {
                     let loss = trainer.step(&training);
-                    if trainer.steps().is_multiple_of(500) && !global.quiet {
-                        eprintln!("{name}: step {} of {}, loss {loss:.3}", trainer.steps(), trainer.total_steps());
+                    if trainer.steps().is_multiple_of(500) {
+                        trainer.save(&state).map_err(Problem::other)?;
+                        if !global.quiet {
+                            eprintln!("{name}: step {} of {}, loss {loss:.3}", trainer.steps(), trainer.total_steps());
+                        }
                     }
                 }
                 let loss = trainer.evaluate(&held_out, EVALUATION_BATCHES);
                 let card = write(&out.join(name), name, &trainer, loss).map_err(Problem::other)?;
+                if state.exists() {
+                    std::fs::remove_file(&state).map_err(Problem::other)?;
+                }
                 eprintln!("{name}: done, held-out loss {:.4}", card.loss);
                 Ok::<_, Problem>(())
             })?;

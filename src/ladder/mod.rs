@@ -7,6 +7,7 @@ mod engine;
 mod kernels;
 mod matmul;
 mod optimizer;
+mod progress;
 mod shape;
 mod train;
 
