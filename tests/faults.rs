@@ -68,3 +68,33 @@ fn an_endpoint_that_is_not_there_is_unusable() {
     let output = command(directory.path()).args(["run", "--json", "-q", "--no-retry"]).output().unwrap();
     assert_eq!(code(&output), 4, "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_server_repeats_is_neither_printed_nor_stored() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = |headers: axum::http::HeaderMap| async move {
+        (StatusCode::BAD_REQUEST, format!("bad key {:?}", headers.get("authorization")))
+    };
+    let server =
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/completions", post(echo))).await });
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "samples = 1\ntasks = [\"addition-2\"]\nprompts = [\"zero-shot\"]\n[endpoints.bad]\nprovider = \"openai-completions\"\n\
+         base_url = \"http://{address}/v1\"\napi_key = \"${{ONSET_TEST_KEY}}\"\n[[families]]\nname = \"f\"\nendpoint = \"bad\"\n\
+         models = [{{ name = \"m\", params = 10, tokens = 10 }}]\n"
+    );
+    std::fs::write(directory.path().join("config.toml"), config).unwrap();
+    let path = directory.path().to_owned();
+    let run = move || command(&path).env("ONSET_TEST_KEY", "sk-secret-17").args(["run", "--json"]).output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    assert_eq!(code(&output), 3);
+    let store = onset::store::Store::open_read_only(&directory.path().join("results/onset.db")).unwrap();
+    let record = store.records(&store.runs().unwrap()[0].run).unwrap().remove(0);
+    assert!(record.detail.as_deref().unwrap().contains("Bearer [key]"), "{record:?}");
+    let attempts = format!("{:?}", store.attempts(&record.exchanges[0]).unwrap());
+    for text in [attempts, format!("{record:?}"), format!("{output:?}")] {
+        assert!(!text.contains("sk-secret-17"), "{text}");
+    }
+    server.abort();
+}

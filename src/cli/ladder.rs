@@ -65,6 +65,8 @@ pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
                     *weight,
                 ));
             }
+            // An unfinished training goes on only with the very text that it began with.
+            let corpus = blake3::hash(format!("{text}{}", json!(forms)).as_bytes()).to_hex().to_string();
             let training = Mix::new(&recipe.mix, &forms, false).map_err(Problem::other)?;
             let held_out = Mix::new(&recipe.mix, &forms, true).map_err(Problem::other)?;
             let mut wanted: Vec<_> =
@@ -73,13 +75,14 @@ pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
             wanted.sort_by_key(|(_, training)| std::cmp::Reverse(training.tokens * training.shape.parameters() as u64));
             wanted.par_iter().with_max_len(1).try_for_each(|(name, rung)| {
                 let state = out.join(name).join("training.safetensors");
-                let saved = if state.exists() { Trainer::restore(*rung, &state).map_err(Problem::other)? } else { None };
+                let saved =
+                    if state.exists() { Trainer::restore(*rung, &corpus, &state).map_err(Problem::other)? } else { None };
                 let mut trainer = saved.unwrap_or_else(|| Trainer::new(*rung));
                 std::fs::create_dir_all(out.join(name)).map_err(Problem::other)?;
                 while trainer.steps() < trainer.total_steps() {
                     let loss = trainer.step(&training);
                     if trainer.steps().is_multiple_of(500) {
-                        trainer.save(&state).map_err(Problem::other)?;
+                        trainer.save(&corpus, &state).map_err(Problem::other)?;
                         if !global.quiet {
                             eprintln!("{name}: step {} of {}, loss {loss:.3}", trainer.steps(), trainer.total_steps());
                         }

@@ -10,12 +10,17 @@ use super::train::{Trainer, Training};
 /// The names of the three vectors of a training state.
 const VECTORS: [&str; 3] = ["parameters", "mean", "square"];
 
+/// What a state belongs to.
+fn identity(training: Training, corpus: &str) -> String {
+    serde_json::json!([training, corpus]).to_string()
+}
+
 impl Trainer {
-    /// Writes the state of the training, whole or not at all.
+    /// Writes the state of the training, whole or not at all; `corpus` names what it is trained on.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+    pub fn save(&self, corpus: &str, path: &Path) -> Result<(), CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.display().to_string(), source };
         let bad = |reason: String| CheckpointError::Weights { name: path.display().to_string(), reason };
         let bytes = |vector: &[f32]| vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
@@ -25,23 +30,23 @@ impl Trainer {
             let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).map_err(|error| bad(error.to_string()))?;
             views.push((*name, view));
         }
-        let training = serde_json::json!(self.training()).to_string();
+        let training = identity(self.training(), corpus);
         let metadata = [("training".to_owned(), training), ("steps".to_owned(), self.steps().to_string())];
         let file = safetensors::serialize(views, Some(metadata.into())).map_err(|error| bad(error.to_string()))?;
         let temporary = path.with_extension("new");
         std::fs::write(&temporary, file).and_then(|()| std::fs::rename(&temporary, path)).map_err(io)
     }
 
-    /// Goes on from a saved state; none when the file is of another training.
+    /// Goes on from a saved state; none when the file is of another training or another corpus.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn restore(training: Training, path: &Path) -> Result<Option<Self>, CheckpointError> {
+    pub fn restore(training: Training, corpus: &str, path: &Path) -> Result<Option<Self>, CheckpointError> {
         let bad = |reason: String| CheckpointError::Weights { name: path.display().to_string(), reason };
         let file = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })?;
         let (_, header) = safetensors::SafeTensors::read_metadata(&file).map_err(|error| bad(error.to_string()))?;
         let known = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
-        if known("training") != Some(&serde_json::json!(training).to_string()) {
+        if known("training") != Some(&identity(training, corpus)) {
             return Ok(None);
         }
         let mut trainer = Self::new(training);
@@ -84,21 +89,22 @@ mod tests {
     fn a_training_that_is_gone_on_with_ends_at_the_same_weights() {
         let shape = Shape { width: 8, layers: 1, heads: 1, feed_forward: 16, context: 16 };
         let training = Training { shape, tokens: 960, seed: 3 };
-        let path = tempfile::tempdir().unwrap().keep().join("training.safetensors");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("training.safetensors");
         let mut whole = Trainer::new(training);
         while whole.steps() < whole.total_steps() {
             if whole.steps() == 7 {
-                whole.save(&path).unwrap();
+                whole.save("letters", &path).unwrap();
             }
             whole.step(&Letters);
         }
-        let mut resumed = Trainer::restore(training, &path).unwrap().unwrap();
+        let mut resumed = Trainer::restore(training, "letters", &path).unwrap().unwrap();
         assert_eq!(resumed.steps(), 7);
         while resumed.steps() < resumed.total_steps() {
             resumed.step(&Letters);
         }
         assert_eq!(whole.parameters(), resumed.parameters());
-        assert!(Trainer::restore(Training { seed: 4, ..training }, &path).unwrap().is_none());
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(Trainer::restore(Training { seed: 4, ..training }, "letters", &path).unwrap().is_none());
+        assert!(Trainer::restore(training, "digits", &path).unwrap().is_none());
     }
 }

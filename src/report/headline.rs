@@ -100,17 +100,23 @@ fn finding(view: &TaskView<'_>, order: &Order) -> Option<String> {
         }
     }
     let here = groups.iter().position(|(_, names)| names.contains(&first.as_str()))?;
-    let names = |names: &[&str]| names.join(", ");
+    // Only what has the shape is said to emerge; another prompt may begin at the same scale without it.
+    let emerges = |prompt: &&str| curve(prompt).is_some_and(|curve| is_emergent(curve.verdict));
     let verb = if shaped.verdict == Verdict::Emergent { "emerges" } else { "may emerge" };
-    let own = groups.get(here).map(|(_, own)| names(own)).unwrap_or_default();
-    let mut words = format!("{verb} {} with {own}", between(shaped));
     let unit = format::unit(&shaped.axis);
+    let (own, beside): (Vec<&str>, Vec<&str>) = groups.get(here)?.1.iter().copied().partition(emerges);
+    let label = |prompt: &&str| view.label(prompt, &order.family).to_string();
+    let mut words = format!("{verb} {} with {}", between(shaped), own.iter().map(label).collect::<Vec<_>>().join(", "));
+    if !beside.is_empty() {
+        words += &format!("; at the same scale, in another shape, with {}", beside.join(", "));
+    }
     for (index, (above, others)) in groups.iter().enumerate() {
+        let others = others.join(", ");
         words += &match above {
-            None => format!("; never with {}", names(others)),
+            None => format!("; never with {others}"),
             Some(_) if index == here => continue,
-            Some(scale) if index < here => format!("; sooner, at {} {unit}, with {}", format::scale(*scale), names(others)),
-            Some(scale) => format!("; later, at {} {unit}, with {}", format::scale(*scale), names(others)),
+            Some(scale) if index < here => format!("; sooner, at {} {unit}, with {others}", format::scale(*scale)),
+            Some(scale) => format!("; later, at {} {unit}, with {others}", format::scale(*scale)),
         };
     }
     Some(words)

@@ -62,7 +62,13 @@ impl Transport for Network {
             let reply = builder.send().await.map_err(|error| self.error(&error))?;
             let status = reply.status().as_u16();
             let headers = headers(reply.headers());
-            let body = reply.bytes().await.map_err(|error| self.error(&error))?.to_vec();
+            let mut body = reply.bytes().await.map_err(|error| self.error(&error))?.to_vec();
+            // Some servers repeat the key in a complaint about it, and complaints end in records and logs.
+            if let Some(key) = self.api_key.as_ref().map(|key| key.expose_secret()).filter(|key| !key.is_empty())
+                && !(200..300).contains(&status)
+            {
+                body = String::from_utf8_lossy(&body).replace(key, "[key]").into_bytes();
+            }
             Ok(HttpResponse { status, headers, body })
         })
     }
