@@ -67,3 +67,32 @@ async fn a_run_killed_ten_times_sends_no_committed_exchange_again() {
     assert!(received >= exchanges, "{received} {exchanges}");
     assert!(received <= exchanges + KILLS * 2 * IN_FLIGHT, "{received} requests for {exchanges} exchanges");
 }
+
+/// The runs in a directory's store with the records of each; none while there is no store.
+fn runs(directory: &std::path::Path) -> Vec<usize> {
+    let Ok(store) = onset::store::Store::open_read_only(&directory.join("results/onset.db")) else { return Vec::new() };
+    let runs = store.runs().unwrap_or_default();
+    runs.iter().map(|run| store.records(&run.run).map_or(0, |records| records.len())).collect()
+}
+
+#[test]
+fn a_fresh_run_that_was_interrupted_goes_on_and_a_finished_one_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["run", "-q", "--json", "--fresh", "--only", "addition-2", "--only", "zero-shot", "--samples", "600"];
+    let mut run = command(directory.path()).args(arguments).stdout(Stdio::null()).spawn().unwrap();
+    while runs(directory.path()).iter().sum::<usize>() == 0 {
+        assert!(run.try_wait().unwrap().is_none(), "the run was over before it could be killed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let before = runs(directory.path());
+    let continued = json(&onset(directory.path(), &arguments));
+    let planned = continued["planned"].as_u64().unwrap();
+    assert_eq!(runs(directory.path()), [usize::try_from(planned).unwrap()]);
+    let again = json(&onset(directory.path(), &arguments));
+    assert_eq!(runs(directory.path()).len(), 2);
+    assert_ne!(continued["run"], again["run"]);
+    let sent = |run: &serde_json::Value| run["requests"].as_u64().unwrap();
+    assert!(sent(&continued) < sent(&again), "{} records were there, and {continued} was sent", before[0]);
+}

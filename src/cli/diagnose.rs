@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::Global;
 use crate::config::{Diagnostic, Diagnostics};
+use anstream::{eprint, println};
+use anstyle::AnsiColor;
 
 /// Why a command could not do its work.
 pub(super) enum Problem {
@@ -55,7 +57,8 @@ impl Problem {
 ///    = help: did you mean `samples`?
 /// ```
 fn render(problem: &Diagnostic) -> String {
-    let mut out = format!("error: {}\n", problem.message);
+    let (red, cyan) = (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default());
+    let mut out = format!("{red}error{red:#}: {}\n", problem.message);
     // Writing to a string cannot fail.
     if let Some(place) = &problem.place {
         let text = &place.source.text;
@@ -71,15 +74,15 @@ fn render(problem: &Diagnostic) -> String {
         let _ = writeln!(out, " {margin}--> {}:{line_number}:{}", place.source.file, column + 1);
         let _ = writeln!(
             out,
-            " {margin} |\n {line_number} | {line}\n {margin} | {}{carets} {}",
+            " {margin} |\n {line_number} | {line}\n {margin} | {}{red}{carets} {}{red:#}",
             " ".repeat(column),
             problem.label
         );
         if let Some(help) = &problem.help {
-            let _ = writeln!(out, " {margin} = help: {help}");
+            let _ = writeln!(out, " {margin} = {cyan}help{cyan:#}: {help}");
         }
     } else if let Some(help) = &problem.help {
-        let _ = writeln!(out, "  help: {help}");
+        let _ = writeln!(out, "  {cyan}help{cyan:#}: {help}");
     }
     out
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anstream::{eprintln, println};
 use clap::Subcommand;
 use rayon::prelude::*;
 use serde_json::json;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anstream::println;
 use clap::ValueEnum;
 use serde_json::json;
 

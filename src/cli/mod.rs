@@ -1,5 +1,4 @@
 //! The command line: the only module that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what the command line is for")]
 
 mod diagnose;
 mod ladder;
@@ -84,7 +83,7 @@ struct What {
     /// Samples per task.
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Ask everything anew: answers of earlier runs are not used.
+    /// Ask everything anew: answers of earlier runs are not used. A fresh run that was interrupted goes on.
     #[arg(long)]
     fresh: bool,
     /// Where results go.
@@ -178,6 +177,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
         }
     };
+    match cli.global.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
     let level = match cli.global.verbose {
         0 => "error",
         1 => "onset=debug,warn",
@@ -185,7 +189,11 @@ pub fn main() -> ExitCode {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     // A second subscriber in the same process is refused; the first one stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
+        .with_writer(std::io::stderr)
+        .try_init();
     let global = &cli.global;
     let command = cli.command.unwrap_or(Command::Run {
         what: What { out: "results".into(), ..What::default() },

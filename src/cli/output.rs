@@ -3,19 +3,40 @@
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use anstream::println;
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::Global;
 use crate::plan::Plan;
 use crate::report::{VERDICT_HEADER, verdict_rows};
 use crate::runner::Summary;
-use crate::schema::{Analysis, Outcome, RunManifest};
+use crate::schema::{Analysis, Outcome, RunManifest, Verdict};
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    // Colours are always written, and taken out again on the way to a place that shows none.
     table
+        .enforce_styling()
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
+
+/// Where the verdict stands in `VERDICT_HEADER`.
+const VERDICT_COLUMN: usize = 2;
+
+/// What begins stands out, and so does what falls; the rest is plain.
+fn colour(verdict: Verdict) -> Option<Color> {
+    match verdict {
+        Verdict::Emergent | Verdict::BreakthroughFromPlateau => Some(Color::Green),
+        Verdict::EmergentLastPoint => Some(Color::Yellow),
+        Verdict::Inverse | Verdict::UShaped => Some(Color::Magenta),
+        Verdict::Inconclusive => Some(Color::Red),
+        Verdict::Unresolved => Some(Color::DarkGrey),
+        Verdict::Smooth | Verdict::AboveChance | Verdict::Flat => None,
+    }
 }
 
 /// The verdict table: one line per task and prompt, the all-or-nothing metric with the continuous one beside it.
@@ -26,7 +47,11 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
     }
     let mut rows = table(&VERDICT_HEADER);
     for row in verdict_rows(manifest, analysis) {
-        rows.add_row(row.cells());
+        let colour = colour(row.verdict);
+        rows.add_row(row.cells().into_iter().enumerate().map(|(column, text)| match colour {
+            Some(colour) if column == VERDICT_COLUMN => Cell::new(text).fg(colour),
+            _ => Cell::new(text),
+        }));
     }
     println!("{rows}");
     for refusal in &analysis.refused {
@@ -72,9 +97,7 @@ pub(super) fn summary(
         println!("endpoint {endpoint} cannot be used: {reason}");
     }
     if records < plan.len() {
-        let how =
-            if plan.epoch.is_empty() { "run the same command again to go on" } else { "--fresh begins anew each time" };
-        println!("{} records are still to be done: {how}", plan.len() - records);
+        println!("{} records are still to be done: run the same command again to go on", plan.len() - records);
     } else if count(Outcome::Failed) > 0 {
         println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
     }

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::runner::{Event, Observer};

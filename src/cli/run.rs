@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anstream::eprintln;
 use tokio::sync::watch;
 
 use super::diagnose::Problem;
@@ -14,7 +15,7 @@ use crate::config::{self, EndpointSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
-use crate::schema::{ModelEntry, Outcome, Scale, Transport};
+use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
 use crate::store::{Store, Write};
 use crate::transport::{InProcess, Network};
 use crate::{providers, server};
@@ -37,10 +38,26 @@ fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan), Problem> {
     }
     let workspace = config::load(file.as_deref(), &what.set)?;
     let embedded: Vec<ModelEntry> = cards().map_err(Problem::other)?.into_iter().map(entry).collect();
-    let epoch = if what.fresh { jiff::Timestamp::now().to_string() } else { String::new() };
-    let selection = Selection { only: what.only.clone(), samples: what.samples, epoch };
-    let plan = crate::plan::plan(&workspace, &embedded, &selection)?;
+    let selection = Selection { only: what.only.clone(), samples: what.samples };
+    let mut plan = crate::plan::plan(&workspace, &embedded, &selection)?;
+    if what.fresh {
+        let unfinished = unfinished(&plan, &store_path(&what.out))?;
+        plan = plan.in_epoch(unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string()));
+    }
     Ok((workspace, plan))
+}
+
+/// The epoch of the last fresh run of this plan, if it has records left to do: its answers are paid for.
+fn unfinished(plan: &Plan, store: &Path) -> Result<Option<String>, Problem> {
+    if !store.exists() {
+        return Ok(None);
+    }
+    let store = Store::open_read_only(store).map_err(Problem::other)?;
+    let runs = store.runs().map_err(Problem::other)?;
+    let same = |run: &&RunManifest| !run.epoch.is_empty() && plan.run_in(&run.epoch) == run.run;
+    let Some(last) = runs.iter().rev().find(same) else { return Ok(None) };
+    let records = store.records(&last.run).map_err(Problem::other)?.len();
+    Ok((records < last.planned).then(|| last.epoch.clone()))
 }
 
 fn entry(card: Card) -> ModelEntry {

@@ -3,6 +3,7 @@
 use super::diagnose::Problem;
 use super::exit;
 use crate::{ladder, server};
+use anstream::println;
 
 pub(super) fn serve(listen: &str) -> Result<u8, Problem> {
     let models = ladder::embedded().map_err(Problem::other)?;

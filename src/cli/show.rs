@@ -1,5 +1,6 @@
 //! `onset show`: one record as it was.
 
+use anstream::println;
 use serde_json::json;
 
 use super::diagnose::Problem;

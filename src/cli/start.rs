@@ -5,6 +5,7 @@ use std::path::Path;
 use super::diagnose::Problem;
 use super::exit;
 use crate::config::SHIPPED_CONFIG;
+use anstream::println;
 
 const TASK: &str = "# A task of your own: questions from a file, one JSON object per line.\nname = \"capitals\"\nversion = 1\nabout = \"Name the capital of a country.\"\ndata = { file = \"capitals.jsonl\" }\nanswer = \"text\"\nscorers = { discontinuous = \"exact-match\", continuous = [\"answer-logprob\", \"edit-distance\"] }\nchance = 0.0\n";
 const ROWS: &str = "{\"question\": \"France\", \"answer\": \"Paris\"}\n{\"question\": \"Japan\", \"answer\": \"Tokyo\"}\n{\"question\": \"Kenya\", \"answer\": \"Nairobi\"}\n{\"question\": \"Peru\", \"answer\": \"Lima\"}\n{\"question\": \"Norway\", \"answer\": \"Oslo\"}\n{\"question\": \"Egypt\", \"answer\": \"Cairo\"}\n";

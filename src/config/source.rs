@@ -76,13 +76,17 @@ impl Diagnostic {
 /// "did you mean", or the list of what there is.
 #[must_use]
 pub fn suggestion(name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate));
-    match nearest {
-        Some(nearest) if strsim::damerau_levenshtein(name, nearest) <= 1 + name.len() / 3 => {
-            format!("did you mean `{nearest}`?")
-        }
-        _ => format!("expected one of: {}", known.join(", ")),
+    match nearest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("expected one of: {}", known.join(", ")),
     }
+}
+
+/// The name that was probably meant: at most one edit, and one more per three characters, away.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(name, candidate);
+    let nearest = known.iter().copied().min_by_key(|candidate| distance(candidate))?;
+    (distance(nearest) <= 1 + name.len() / 3).then_some(nearest)
 }
 
 /// A TOML value that knows its place.
@@ -275,7 +279,7 @@ impl Table {
     pub(super) fn require(&mut self, key: &'static str, problems: &mut Diagnostics) -> Option<Node> {
         let node = self.take(key);
         if node.is_none() {
-            problems.push(Diagnostic::at(&self.place, format!("the key `{key}` is missing"), format!("needs `{key} = ..`")));
+            problems.push(self.missing(key));
         }
         node
     }
@@ -285,9 +289,17 @@ impl Table {
         std::mem::take(&mut self.entries)
     }
 
-    /// Complains about every key that nobody asked for.
+    fn missing(&self, key: &str) -> Diagnostic {
+        Diagnostic::at(&self.place, format!("the key `{key}` is missing"), format!("needs `{key} = ..`"))
+    }
+
+    /// Complains about every key that nobody asked for. One that misspells a missing key is one mistake, not two.
     pub(super) fn finish(self, problems: &mut Diagnostics) {
         for (key, _) in &self.entries {
+            if let Some(meant) = nearest(&key.value, &self.asked) {
+                let missing = self.missing(meant);
+                problems.retain(|problem| *problem != missing);
+            }
             problems.push(Diagnostic::unknown("key", key, &self.asked));
         }
     }

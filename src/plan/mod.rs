@@ -62,7 +62,7 @@ pub struct Unit {
 /// What will be asked.
 #[derive(Debug)]
 pub struct Plan {
-    /// The run's id: a hash of all that decides its records.
+    /// The run's id: a hash of all that decides its records, in twelve digits.
     pub run: String,
     /// Seed of samples, shots and sampling.
     pub seed: u64,
@@ -96,6 +96,21 @@ impl Plan {
                 (0..samples).map(move |sample| Unit { cell, model, sample })
             })
         })
+    }
+
+    /// The same plan with exchanges of its own: nothing that was asked in another epoch answers it.
+    #[must_use]
+    pub fn in_epoch(self, epoch: String) -> Self {
+        Self { run: self.run_in(&epoch), epoch, ..self }
+    }
+
+    /// The id of this plan's run in an epoch.
+    #[must_use]
+    pub fn run_in(&self, epoch: &str) -> String {
+        let samples: Vec<_> = self.tasks.iter().map(|task| (&task.samples.test, &task.samples.shots)).collect();
+        let manifest = RunManifest { run: String::new(), epoch: epoch.to_owned(), ..self.manifest(String::new()) };
+        let decided = serde_json::json!([manifest, samples]);
+        blake3::hash(decided.to_string().as_bytes()).to_hex().chars().take(12).collect()
     }
 
     /// Number of records planned.

@@ -17,8 +17,6 @@ pub struct Selection {
     pub only: Vec<String>,
     /// Samples per task instead of the configured number.
     pub samples: Option<usize>,
-    /// What keeps the exchanges apart; empty by default.
-    pub epoch: String,
 }
 
 /// Fewest tokens that a reply may have.
@@ -78,18 +76,18 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
     if !problems.is_empty() {
         return Err(problems);
     }
-    let epoch = selection.epoch.clone();
-    let mut plan =
-        Plan { run: String::new(), seed: config.seed, samples, epoch, tasks: planned, prompts, models, cells, refused };
-    plan.run = run_id(&plan);
-    Ok(plan)
-}
-
-/// A hash of all that decides the records, in twelve digits.
-fn run_id(plan: &Plan) -> String {
-    let samples: Vec<_> = plan.tasks.iter().map(|task| (&task.samples.test, &task.samples.shots)).collect();
-    let decided = serde_json::json!([plan.manifest(String::new()), samples]);
-    blake3::hash(decided.to_string().as_bytes()).to_hex().chars().take(12).collect()
+    let plan = Plan {
+        run: String::new(),
+        seed: config.seed,
+        samples,
+        epoch: String::new(),
+        tasks: planned,
+        prompts,
+        models,
+        cells,
+        refused,
+    };
+    Ok(plan.in_epoch(String::new()))
 }
 
 fn find<'a>(prompts: &'a [PromptFile], name: &str) -> Option<&'a PromptFile> {

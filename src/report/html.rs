@@ -81,15 +81,20 @@ fn verdict_table(out: &mut String, manifest: &RunManifest, analysis: &Analysis, 
     out.push_str("</tbody></table></div>\n");
 }
 
+/// Why the lower plot can fall where the upper one rests at chance.
+const TRANSCRIPT_NOTE: &str = " Where a model works in steps or calls a tool, the continuous metric follows its own transcript: a \
+     small model that is sure of a wrong transcript scores lower than one that guesses, so such a line may fall before it rises.";
+
 fn section(out: &mut String, view: &TaskView<'_>) {
     let _ = writeln!(
         out,
         "<section id=\"{}\"><h2>{}</h2><p class=\"muted\">{}</p><div class=\"task\"><figure>{}<figcaption>Bars are 95 % \
-         intervals; lines of different prompts are set slightly apart. The numbers are below.</figcaption></figure><div>",
+         intervals; lines of different prompts are set slightly apart. The numbers are below.{}</figcaption></figure><div>",
         view.file,
         escape(&view.task.name),
         escape(&view.task.about),
-        svg::inline(&plot::draw(view))
+        svg::inline(&plot::draw(view)),
+        if view.continuous().next().is_some() { TRANSCRIPT_NOTE } else { "" }
     );
     for order in &view.orders {
         let _ = write!(out, "<p>{}</p>", escape(&order_words(view, order)));

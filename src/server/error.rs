@@ -41,7 +41,8 @@ impl ApiError {
 
     /// A model that is not served, with the names nearest to it.
     pub(super) fn no_model(name: &str, known: Vec<&str>) -> Self {
-        let mut known: Vec<(usize, &str)> = known.into_iter().map(|other| (distance(name, other), other)).collect();
+        let mut known: Vec<(usize, &str)> =
+            known.into_iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).collect();
         known.sort_unstable();
         let nearest: Vec<&str> = known.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect();
         Self {
@@ -68,38 +69,5 @@ impl IntoResponse for ApiError {
         let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
         let error = json!({ "message": self.message, "type": kind, "param": self.param, "code": self.code });
         (self.status, Json(json!({ "error": error }))).into_response()
-    }
-}
-
-/// The edit distance of Levenshtein 1966.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (line, a) in a.chars().enumerate() {
-        let (mut diagonal, mut left) = (line, line + 1);
-        for (b, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let best = (diagonal + usize::from(a != *b)).min(left + 1).min(*above + 1);
-            diagonal = *above;
-            *above = best;
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn edit_distances() {
-        for (a, b, expected) in
-            [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("flaw", "lawn", 2), ("a", "a", 0)]
-        {
-            assert_eq!(distance(a, b), expected);
-        }
     }
 }

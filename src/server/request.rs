@@ -10,7 +10,7 @@ use crate::ladder::Generate;
 /// Most choices in one request.
 const MOST_CHOICES: u64 = 128;
 
-/// Parameters of OpenAI's API that are not implemented, each with the values that change nothing.
+/// Parameters of OpenAI's API that have no meaning here, each with the values that change nothing.
 const UNSUPPORTED: [(&str, &[&str]); 14] = [
     ("top_p", &["1", "1.0"]),
     ("top_k", &["0", "-1"]),
