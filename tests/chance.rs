@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// Problems on which a strategy is played.
-const PROBLEMS: usize = 4_000;
+const PROBLEMS: usize = 20_000;
 
 /// Everything that could be copied out unchanged of a question: each of its words and each of its letters, by position from either end.
 fn copies(question: &str) -> Vec<(String, String)> {
@@ -55,11 +55,11 @@ fn no_blind_strategy_beats_the_stated_chance() {
         }
         let (strategy, best) = hits.into_iter().max_by_key(|(_, count)| *count).unwrap();
         let rate = best as f64 / PROBLEMS as f64;
-        // Four standard errors: thousands of strategies are played, and the best is taken.
-        let allowed = task.chance + 4.0 * (task.chance.max(1e-4) / PROBLEMS as f64).sqrt() + 2.5 / PROBLEMS as f64;
+        // Three standard errors: thousands of strategies are played, and the best is taken.
+        let allowed = task.chance + 3.0 * (task.chance.max(1e-4) / PROBLEMS as f64).sqrt() + 1.5 / PROBLEMS as f64;
         assert!(rate <= allowed, "{file}: {strategy} scores {rate}, chance is stated as {}", task.chance);
         // A level stated far above every strategy would hide an ability.
-        if task.chance >= 0.1 {
+        if task.chance >= 0.01 {
             assert!(rate >= 0.8 * task.chance, "{file}: the best strategy, {strategy}, scores only {rate}");
         }
     }

@@ -37,19 +37,41 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Names of modules that a line refers to through `crate::`.
-fn references(line: &str) -> Vec<String> {
+/// Names of modules that a text refers to through `crate::`, each with its line; of a list in braces, every first name.
+fn references(text: &str) -> Vec<(usize, String)> {
     let mut names = Vec::new();
-    for (start, _) in line.match_indices("crate::") {
-        let rest = &line[start + "crate::".len()..];
-        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
-        let several = rest.starts_with('{');
-        for part in list.split(',').take(if several { usize::MAX } else { 1 }) {
-            let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            names.push(name);
+    for (start, found) in text.match_indices("crate::") {
+        let line = text[..start].matches('\n').count() + 1;
+        let rest = &text[start + found.len()..];
+        let word =
+            |text: &str| -> String { text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+        let Some(list) = rest.strip_prefix('{') else {
+            names.push((line, word(rest)));
+            continue;
+        };
+        let (mut depth, mut is_first) = (0, true);
+        for (index, c) in list.char_indices() {
+            if is_first && c.is_alphabetic() {
+                names.push((line, word(&list[index..])));
+                is_first = false;
+            }
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => is_first = true,
+                _ => {}
+            }
         }
     }
     names
+}
+
+#[test]
+fn references_are_found_in_lists_of_lists_over_several_lines() {
+    let text = "x\nuse crate::{\n    schema::{Task, Sample},\n    plan,\n    cli::run,\n};\nuse crate::store::Store;\n";
+    let names: Vec<String> = references(text).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, ["schema", "plan", "cli", "store"]);
 }
 
 #[test]
@@ -59,11 +81,10 @@ fn modules_import_only_lower_floors_or_themselves() {
         let module = path.iter().nth(1).unwrap().to_str().unwrap().to_owned();
         let Some(own) = floor(&module) else { continue };
         let text = std::fs::read_to_string(&path).unwrap();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            for name in references(line) {
-                if name != module && floor(&name).is_some_and(|other| other >= own) {
-                    breaches.push(format!("{}:{}: {module} imports {name}", path.display(), number + 1));
-                }
+        let code: Vec<&str> = text.lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line }).collect();
+        for (number, name) in references(&code.join("\n")) {
+            if name != module && floor(&name).is_some_and(|other| other >= own) {
+                breaches.push(format!("{}:{number}: {module} imports {name}", path.display()));
             }
         }
     }

@@ -16,7 +16,10 @@ fn complaint(config: &str, task: &str, prompt: &str) -> String {
     };
     write("config.toml", config);
     write("tasks/mine.toml", task);
-    write("tasks/rows.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n");
+    write(
+        "tasks/rows.jsonl",
+        "{\"id\": \"x\", \"question\": \"a\", \"answer\": \"b\"}\n{\"id\": \"x\", \"question\": \"c\", \"answer\": \"d\"}\n",
+    );
     write("prompts/mine.toml", prompt);
     let output = onset(directory.path(), &["run", "-q"]);
     assert_eq!(code(&output), 2, "{}", String::from_utf8_lossy(&output.stderr));
@@ -48,6 +51,14 @@ fn mistakes_in_the_configuration() {
     insta::assert_snapshot!("config_unknown_provider", in_config("openai-completions", "openai-completion"));
     insta::assert_snapshot!("config_unknown_endpoint", in_config("endpoint = \"ladder\"", "endpoint = \"lader\""));
     insta::assert_snapshot!("config_not_toml", in_config("samples = 100", "samples = = 100"));
+    insta::assert_snapshot!("config_no_family", in_config("tasks = [\"*\"]", "tasks = []"));
+    let models = |list: &str| in_config("models = \"all\"", &format!("models = [{list}]"));
+    insta::assert_snapshot!("config_unknown_rung", models("{ name = \"ladder-1mm\" }"));
+    insta::assert_snapshot!("config_twice_a_model", models("{ name = \"ladder-1m\" }, { name = \"ladder-1m\" }"));
+    insta::assert_snapshot!("config_negative_scale", models("{ name = \"ladder-1m\", params = -5 }"));
+    let hosted = CONFIG.replace("embedded:ladder", "http://127.0.0.1:9/v1");
+    let no_scale = hosted.replace("models = \"all\"", "models = [{ name = \"m\" }]");
+    insta::assert_snapshot!("config_no_scale", complaint(&no_scale, TASK, PROMPT));
     insta::assert_snapshot!("config_bad_address", in_config("embedded:ladder", "localhost:8000"));
 }
 
@@ -61,6 +72,9 @@ fn mistakes_in_a_task() {
     insta::assert_snapshot!("task_out_of_range", in_task("digits = 3", "digits = 30"));
     let file = in_task("{ generator = \"addition\", digits = 3 }", "{ file = \"row.jsonl\" }");
     insta::assert_snapshot!("task_missing_data_file", file);
+    let file = in_task("{ generator = \"addition\", digits = 3 }", "{ file = \"rows.jsonl\" }");
+    insta::assert_snapshot!("task_twice_a_sample", file);
+    insta::assert_snapshot!("task_chance_is_no_score", in_task("chance = 0", "chance = 7"));
 }
 
 #[test]
@@ -70,6 +84,7 @@ fn mistakes_in_a_prompt() {
     insta::assert_snapshot!("prompt_unknown_technique", in_prompt("\"completion\"", "\"completions\""));
     insta::assert_snapshot!("prompt_unknown_variable", in_prompt("{{ answer }}", "{{ anwser }}"));
     insta::assert_snapshot!("prompt_broken_template", in_prompt("{{ answer }}", "{{ answer }"));
+    insta::assert_snapshot!("prompt_example_unlike_question", in_prompt("shot = \"Q:", "shot = \"K:"));
     insta::assert_snapshot!("prompt_unknown_baseline", in_prompt("\"zero-shot\"", "\"zero-shoot\""));
 }
 

@@ -127,6 +127,10 @@ fn curves_of_known_truth_get_their_verdict() {
         (Verdict::BreakthroughFromPlateau, 0.145, &[0.34, 0.36, 0.35, 0.34, 0.35, 0.6, 0.9]),
         (Verdict::AboveChance, 0.25, &[0.62, 0.6, 0.63, 0.61, 0.62, 0.6]),
         (Verdict::Unresolved, 0.0, &[0.0, 0.0, 0.9]),
+        // A jump after two models at chance is no plateau, and no growth from the first models on either.
+        (Verdict::Unresolved, 0.0, &[0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        (Verdict::Unresolved, 0.0, &[0.0, 0.0, 0.99, 1.0, 1.0, 1.0, 1.0]),
+        (Verdict::Unresolved, 0.0, &[0.0, 0.0, 0.46, 0.91, 0.0, 1.0, 1.0, 1.0]),
         // What 400 items could not have seen at a chance of one half is never called flat.
         (Verdict::Unresolved, 0.5, &[0.5, 0.49, 0.5, 0.51, 0.5, 0.5]),
     ];

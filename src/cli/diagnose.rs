@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::Global;
+use super::print::{eprintln, println};
 use crate::config::{Diagnostic, Diagnostics};
-use anstream::{eprint, println};
 use anstyle::AnsiColor;
 
 /// Why a command could not do its work.
@@ -42,7 +42,7 @@ impl Problem {
             println!("{}", serde_json::json!({ "errors": messages }));
         }
         for problem in &problems {
-            eprint!("{}", render(problem));
+            eprintln!("{}", render(problem).trim_end());
         }
     }
 }

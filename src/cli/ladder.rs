@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anstream::{eprintln, println};
 use clap::Subcommand;
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::diagnose::Problem;
+use super::print::{eprintln, println};
 use super::{Global, exit};
 use crate::config;
 use crate::ladder::{Trainer, cards, write};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anstream::println;
 use clap::ValueEnum;
 use serde_json::json;
 
 use super::diagnose::Problem;
+use super::print::println;
 use super::{Global, exit};
 use crate::schema::manual::{page, summary};
 use crate::{config, ladder, prompting, providers, scorers, tasks, tools};

@@ -4,6 +4,8 @@ mod diagnose;
 mod ladder;
 mod list;
 mod output;
+mod plan;
+mod print;
 mod progress;
 mod report;
 mod run;
@@ -115,15 +117,28 @@ enum Command {
         what: What,
     },
     /// Rebuild the analysis of a run from its records.
-    Analyze(Stored),
+    Analyze {
+        /// The run; the last one by default.
+        run: Option<String>,
+        #[command(flatten)]
+        results: Results,
+    },
     /// Rebuild the report of a run from its records.
-    Report(Stored),
+    Report {
+        /// The run; the last one by default.
+        run: Option<String>,
+        #[command(flatten)]
+        results: Results,
+    },
     /// One record as it was: what was sent, what came back, what was read from it.
     Show {
         /// The record, as task/prompt/model/sample/repetition.
         record: String,
+        /// The run; the last one by default.
+        #[arg(long)]
+        run: Option<String>,
         #[command(flatten)]
-        stored: Stored,
+        results: Results,
     },
     /// What there is, one line each, or the manual page of one.
     List {
@@ -155,12 +170,9 @@ enum Command {
     },
 }
 
-/// A run in the store.
+/// Where runs are.
 #[derive(Debug, Clone, Args)]
-struct Stored {
-    /// The run; the last one by default.
-    #[arg(long)]
-    run: Option<String>,
+struct Results {
     /// Where the results are.
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -202,14 +214,14 @@ pub fn main() -> ExitCode {
     });
     let result = match command {
         Command::Run { what, retry_failed, no_retry } => run::run(&what, retry_failed, no_retry, global),
-        Command::Plan { what } => run::plan(&what, global),
+        Command::Plan { what } => plan::plan(&what, global),
         Command::Score { what } => run::score(&what, global),
-        Command::Analyze(stored) => report::analyze(&stored, global),
-        Command::Report(stored) => report::report(&stored, global),
-        Command::Show { record, stored } => show::show(&record, &stored, global),
+        Command::Analyze { run, results } => report::analyze(run.as_deref(), &results.out, global),
+        Command::Report { run, results } => report::report(run.as_deref(), &results.out, global),
+        Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),
-        Command::Init { directory } => start::init(&directory),
-        Command::Serve { listen } => serve::serve(&listen),
+        Command::Init { directory } => start::init(&directory, global),
+        Command::Serve { listen } => serve::serve(&listen, global),
         Command::Ladder { action } => ladder::ladder(action, global),
     };
     match result {

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anstream::println;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::Global;
+use super::print::println;
 use crate::plan::Plan;
 use crate::report::{VERDICT_HEADER, verdict_rows};
 use crate::runner::Summary;
 use crate::schema::{Analysis, Outcome, RunManifest, Verdict};
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     // Colours are always written, and taken out again on the way to a place that shows none.
     table
@@ -102,38 +102,6 @@ pub(super) fn summary(
         println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
     }
     println!("report: {}", directory.join("report.html").display());
-}
-
-pub(super) fn plan(plan: &Plan, there: usize, global: &Global) {
-    if global.json {
-        println!(
-            "{}",
-            json!({
-                "run": plan.run, "records": plan.len(), "there": there, "tasks": plan.tasks.len(), "cells": plan.cells.len(),
-                "prompts": plan.prompts.len(), "models": plan.models, "samples": plan.samples, "refused": plan.refused,
-            })
-        );
-        return;
-    }
-    println!(
-        "run {}: {} records = {} pairs of task and prompt x {} models x {} samples; {there} are there already",
-        plan.run,
-        plan.len(),
-        plan.cells.len(),
-        plan.models.len(),
-        plan.samples
-    );
-    let mut rows = table(&["task", "prompt", "reply limit", "first text sent"]);
-    for cell in &plan.cells {
-        let (Some(task), Some(prompt)) = (plan.tasks.get(cell.task), plan.prompts.get(cell.prompt)) else { continue };
-        let text = task.samples.test.first().and_then(|sample| cell.ask.render(sample).ok()).unwrap_or_default();
-        let text = format!("{}{}", if cell.shots.is_empty() { "" } else { ".. " }, text.replace('\n', "\u{21b5}"));
-        rows.add_row([task.task.name.clone(), prompt.name.clone(), cell.max_tokens.to_string(), text]);
-    }
-    println!("{rows}");
-    for refusal in &plan.refused {
-        println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
-    }
 }
 
 pub(super) fn scored(rebuilt: usize, absent: usize, manifest: &RunManifest, found: &Analysis, global: &Global) {

@@ -5,9 +5,9 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::print::eprintln;
 use crate::runner::{Event, Observer};
 use crate::schema::Outcome;
 
@@ -98,7 +98,12 @@ impl Observer for Progress {
             let total = self.per_model * state.done.len() as u64;
             let done: u64 = state.done.values().sum();
             let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
-            eprintln!("{done}/{total} records, {rate:.0}/s, about {left:.0} s left, {} failed", state.failed);
+            let parts: Vec<String> = state.done.iter().map(|(model, done)| format!("{model} {done}")).collect();
+            eprintln!(
+                "{done}/{total} records, {rate:.0}/s, about {left:.0} s left, {} failed: {}",
+                state.failed,
+                parts.join(", ")
+            );
         }
     }
 }

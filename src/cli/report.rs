@@ -1,23 +1,27 @@
 //! `onset analyze` and `onset report`: what is derived, rebuilt from the store.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::diagnose::Problem;
 use super::run::store_path;
-use super::{Global, Stored, exit, output};
+use super::{Global, exit, output};
 use crate::schema::{Analysis, RunManifest};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::{analysis, report};
 
-/// The run that the flags name, or the last one.
-pub(super) fn find(stored: &Stored) -> Result<(Store, RunManifest), Problem> {
-    let store = Store::open_read_only(&store_path(&stored.out))
-        .map_err(|error| Problem::with_help(error, "`onset run` makes one; --out names another directory"))?;
+/// The run of that name, or the last one: the one that `latest` points at.
+pub(super) fn find(name: Option<&str>, out: &Path) -> Result<(Store, RunManifest), Problem> {
+    let store = open(out)?;
     let runs = store.runs().map_err(Problem::other)?;
     let known: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
-    let manifest = match &stored.run {
-        None => runs.last().cloned().ok_or_else(|| Problem::other("the store holds no run"))?,
+    let manifest = match name {
+        None => {
+            let latest = std::fs::read_link(out.join("latest"))
+                .or_else(|_| std::fs::read_to_string(out.join("latest")).map(PathBuf::from));
+            let last = latest.ok().and_then(|latest| runs.iter().find(|run| latest == Path::new(&run.run)));
+            last.or(runs.last()).cloned().ok_or_else(|| Problem::other("the store holds no run"))?
+        }
         Some(name) => runs
             .iter()
             .find(|run| run.run.starts_with(name))
@@ -25,6 +29,14 @@ pub(super) fn find(stored: &Stored) -> Result<(Store, RunManifest), Problem> {
             .ok_or_else(|| Problem::with_help(format!("no run `{name}`"), &crate::config::suggestion(name, &known)))?,
     };
     Ok((store, manifest))
+}
+
+/// The store of a directory of results, for reading.
+pub(super) fn open(out: &Path) -> Result<Store, Problem> {
+    Store::open_read_only(&store_path(out)).map_err(|error| match error {
+        StoreError::Missing { .. } => Problem::with_help(error, "`onset run` makes one; --out names another directory"),
+        error => Problem::other(error),
+    })
 }
 
 /// Analyses a run and writes every derived file, each whole or not at all.
@@ -36,7 +48,6 @@ pub(super) fn derive(store: &Store, manifest: &RunManifest, out: &Path) -> Resul
         let path = directory.join(name);
         write_whole(&path, &bytes).map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
     }
-    point_latest(out, &manifest.run).map_err(|error| Problem::other(format!("results/latest: {error}")))?;
     Ok(analysis)
 }
 
@@ -54,7 +65,11 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// `latest` is a link to the last run where links exist, else a file with its name.
-fn point_latest(out: &Path, run: &str) -> std::io::Result<()> {
+pub(super) fn point_latest(out: &Path, run: &str) -> Result<(), Problem> {
+    link(out, run).map_err(|error| Problem::other(format!("{}: {error}", out.join("latest").display())))
+}
+
+fn link(out: &Path, run: &str) -> std::io::Result<()> {
     let (latest, temporary) = (out.join("latest"), out.join("latest.new"));
     if temporary.symlink_metadata().is_ok() {
         std::fs::remove_file(&temporary)?;
@@ -66,16 +81,16 @@ fn point_latest(out: &Path, run: &str) -> std::io::Result<()> {
     std::fs::rename(temporary, latest)
 }
 
-pub(super) fn analyze(stored: &Stored, global: &Global) -> Result<u8, Problem> {
-    let (store, manifest) = find(stored)?;
-    let analysis = derive(&store, &manifest, &stored.out)?;
+pub(super) fn analyze(run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let (store, manifest) = find(run, out)?;
+    let analysis = derive(&store, &manifest, out)?;
     output::analysis(&manifest, &analysis, global);
     Ok(exit::DONE)
 }
 
-pub(super) fn report(stored: &Stored, global: &Global) -> Result<u8, Problem> {
-    let (store, manifest) = find(stored)?;
-    derive(&store, &manifest, &stored.out)?;
-    output::written(&stored.out.join(&manifest.run), global);
+pub(super) fn report(run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let (store, manifest) = find(run, out)?;
+    derive(&store, &manifest, out)?;
+    output::written(&out.join(&manifest.run), global);
     Ok(exit::DONE)
 }

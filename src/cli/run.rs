@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anstream::eprintln;
 use tokio::sync::watch;
 
 use super::diagnose::Problem;
+use super::print::eprintln;
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::config::{self, EndpointSpec, Workspace};
+use crate::config::{self, EMBEDDED, EndpointSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
@@ -30,7 +30,7 @@ impl Observer for Silent {
 }
 
 /// The workspace and the plan that the flags describe.
-fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan), Problem> {
+pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan), Problem> {
     let default = PathBuf::from("config.toml");
     let file = what.config.clone().or_else(|| default.exists().then_some(default));
     if file.is_none() && !global.quiet {
@@ -79,7 +79,7 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
 fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway, Problem> {
     let provider = providers::find(&spec.provider.value)
         .ok_or_else(|| Problem::other(format!("no provider `{}`", spec.provider.value)))?;
-    let transport: Box<dyn Transport> = if spec.base_url.starts_with("embedded:") {
+    let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
         let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
         let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
         Box::new(InProcess(server::router(models)))
@@ -101,11 +101,15 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
-    let manifest = plan.manifest(jiff::Timestamp::now().to_string());
-    let is_known = store.runs().map_err(Problem::other)?.iter().any(|run| run.run == manifest.run);
-    if !is_known {
-        store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
-    }
+    let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
+    let manifest = match known {
+        Some(manifest) => manifest,
+        None => {
+            let manifest = plan.manifest(jiff::Timestamp::now().to_string());
+            store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
+            manifest
+        }
+    };
     let retries = if no_retry { Retries { most: 0, ..RETRIES } } else { RETRIES };
     let summary = runtime.block_on(async {
         let mut gateways = HashMap::new();
@@ -138,6 +142,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
             .map_err(Problem::other)
     })?;
     let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    super::report::point_latest(&what.out, &manifest.run)?;
     output::summary(&plan, &manifest, &summary, &analysis, started.elapsed(), &what.out, global);
     Ok(if summary.interrupted {
         exit::INTERRUPTED
@@ -150,22 +155,13 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
     })
 }
 
-pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
-    let (_, plan) = prepare(what, global)?;
-    let path = store_path(&what.out);
-    let records = if path.exists() {
-        Store::open_read_only(&path).and_then(|store| store.records(&plan.run)).map_err(Problem::other)?.len()
-    } else {
-        0
-    };
-    output::plan(&plan, records, global);
-    Ok(exit::DONE)
-}
-
 pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let (_, plan) = prepare(what, global)?;
+    // There must be one: what is rebuilt was paid for before.
+    drop(super::report::open(&what.out)?);
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
-    let manifest = plan.manifest(jiff::Timestamp::now().to_string());
+    let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
+    let manifest = known.unwrap_or_else(|| plan.manifest(jiff::Timestamp::now().to_string()));
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let endpoints: std::collections::BTreeSet<&str> = plan.models.iter().map(|model| model.endpoint.as_str()).collect();
     let (mut rebuilt, mut absent) = (Vec::new(), 0);
@@ -179,6 +175,7 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     rebuilt.insert(0, Write::Run(Box::new(manifest.clone())));
     store.write_blocking(rebuilt).map_err(Problem::other)?;
     let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    super::report::point_latest(&what.out, &manifest.run)?;
     output::scored(count, absent, &manifest, &analysis, global);
     Ok(exit::DONE)
 }

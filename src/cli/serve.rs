@@ -1,11 +1,11 @@
 //! `onset serve`: the ladder behind an OpenAI-compatible API.
 
 use super::diagnose::Problem;
-use super::exit;
+use super::print::println;
+use super::{Global, exit};
 use crate::{ladder, server};
-use anstream::println;
 
-pub(super) fn serve(listen: &str) -> Result<u8, Problem> {
+pub(super) fn serve(listen: &str, global: &Global) -> Result<u8, Problem> {
     let models = ladder::embedded().map_err(Problem::other)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     runtime.block_on(async {
@@ -13,7 +13,12 @@ pub(super) fn serve(listen: &str) -> Result<u8, Problem> {
             .await
             .map_err(|error| Problem::other(format!("cannot listen on {listen}: {error}")))?;
         let address = listener.local_addr().map_err(Problem::other)?;
-        println!("listening on http://{address}/v1");
+        let address = format!("http://{address}/v1");
+        if global.json {
+            println!("{}", serde_json::json!({ "listening": address }));
+        } else {
+            println!("listening on {address}");
+        }
         let stop = async {
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;

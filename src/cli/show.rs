@@ -1,15 +1,17 @@
 //! `onset show`: one record as it was.
 
-use anstream::println;
 use serde_json::json;
 
 use super::diagnose::Problem;
+use super::print::println;
 use super::report::find;
-use super::{Global, Stored, exit};
+use std::path::Path;
+
+use super::{Global, exit};
 use crate::schema::Wanted;
 
-pub(super) fn show(name: &str, stored: &Stored, global: &Global) -> Result<u8, Problem> {
-    let (store, manifest) = find(stored)?;
+pub(super) fn show(name: &str, run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let (store, manifest) = find(run, out)?;
     let record = store.record(&manifest.run, name).map_err(Problem::other)?.ok_or_else(|| {
         let form = "records are named task/prompt/model/sample/repetition, as addition-3/few-shot/ladder-1m/test-00000/0";
         Problem::with_help(format!("run {} has no record `{name}`", manifest.run), form)

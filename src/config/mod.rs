@@ -16,6 +16,9 @@ pub use source::{Diagnostic, Diagnostics, Located, Place, Source, suggestion};
 use source::{Table, parse};
 pub use task_file::{Data, TaskFile, read_task};
 
+/// The address of the built-in models.
+pub const EMBEDDED: &str = "embedded:ladder";
+
 /// An endpoint as the configuration says it.
 #[derive(Debug, Clone)]
 pub struct EndpointSpec {
@@ -23,7 +26,7 @@ pub struct EndpointSpec {
     pub name: String,
     /// The dialect.
     pub provider: Located<String>,
-    /// Where it is; `embedded:ladder` for the built-in models.
+    /// Where it is; [`EMBEDDED`] for the built-in models.
     pub base_url: String,
     /// The key, never written anywhere.
     pub api_key: Option<SecretString>,
@@ -41,7 +44,7 @@ pub struct EndpointSpec {
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
     /// Its name at the endpoint.
-    pub name: String,
+    pub name: Located<String>,
     /// Number of parameters.
     pub params: Option<f64>,
     /// Training tokens.
@@ -63,7 +66,7 @@ pub enum ModelsSpec {
 #[derive(Debug, Clone)]
 pub struct FamilySpec {
     /// Unique name.
-    pub name: String,
+    pub name: Located<String>,
     /// The endpoint that serves it.
     pub endpoint: Located<String>,
     /// Its models.
@@ -184,10 +187,10 @@ fn load_all<T>(
 fn read_config(mut table: Table, problems: &mut Diagnostics) -> Option<Config> {
     let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
     let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
-    let tasks = table.require("tasks", problems).and_then(|node| node.strings(problems));
-    let prompts = table.require("prompts", problems).and_then(|node| node.strings(problems));
+    let tasks = table.require("tasks", problems).and_then(|node| node.some("tasks", problems)?.strings(problems));
+    let prompts = table.require("prompts", problems).and_then(|node| node.some("prompts", problems)?.strings(problems));
     let endpoints = table.require("endpoints", problems).and_then(|node| node.table(problems));
-    let families = table.require("families", problems).and_then(|node| node.list(problems));
+    let families = table.require("families", problems).and_then(|node| node.some("families", problems)?.list(problems));
     table.finish(problems);
     let endpoints = endpoints
         .map(|mut table| table.rest())
@@ -215,10 +218,10 @@ fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> 
         (count("in_flight"), count("requests_per_minute"), count("tokens_per_minute"), count("timeout_seconds"));
     table.finish(problems);
     let base_url = base_url?;
-    let known = ["http://", "https://", "embedded:"].iter().any(|prefix| base_url.value.starts_with(prefix));
-    if !known {
+    let known = ["http://", "https://"].iter().any(|prefix| base_url.value.starts_with(prefix));
+    if !known && base_url.value != EMBEDDED {
         problems.push(
-            Diagnostic::at(&base_url.place, "not an address", "expected http://, https:// or embedded:ladder")
+            Diagnostic::at(&base_url.place, "not an address", format!("expected http://, https:// or {EMBEDDED}"))
                 .with_help("for a local server: base_url = \"http://localhost:8000/v1\""),
         );
     }
@@ -243,13 +246,18 @@ fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> 
 fn read_secret(written: &Located<String>, problems: &mut Diagnostics) -> Option<SecretString> {
     let text = &written.value;
     let value = if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
-        std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))
+        let unset = |_| format!("the environment variable {variable} is not set");
+        std::env::var(variable).map(|key| key.trim().to_owned()).map_err(unset)
     } else if let Some(path) = text.strip_prefix("file:") {
         std::fs::read_to_string(path).map(|key| key.trim().to_owned()).map_err(|error| format!("{path}: {error}"))
     } else {
         Err("a key must not be written in the configuration".to_owned())
     };
-    match value {
+    let usable = value.and_then(|value| match value.chars().all(|c| c.is_ascii_graphic()) && !value.is_empty() {
+        true => Ok(value),
+        false => Err("the key is empty or holds what cannot be sent in a header".to_owned()),
+    });
+    match usable {
         Ok(value) => Some(SecretString::from(value)),
         Err(message) => {
             // The place would print the line, and with it a key that was written out.
@@ -267,13 +275,13 @@ fn read_secret(written: &Located<String>, problems: &mut Diagnostics) -> Option<
 fn read_family(mut table: Table, problems: &mut Diagnostics) -> Option<FamilySpec> {
     let name = table.require("name", problems).and_then(|node| node.string(problems));
     let endpoint = table.require("endpoint", problems).and_then(|node| node.string(problems));
-    let shared_tokens = table.take("tokens").and_then(|node| node.number(problems));
+    let shared_tokens = table.take("tokens").and_then(|node| node.positive(problems));
     let models = table.require("models", problems);
     table.finish(problems);
     let models = models.and_then(|node| match &node.value {
         source::Value::String(word) if word == "all" => Some(ModelsSpec::All(node.place)),
         source::Value::Array(_) => {
-            let items = node.list(problems)?;
+            let items = node.some("models", problems)?.list(problems)?;
             let models = items.into_iter().filter_map(|item| read_model(item.table(problems)?, shared_tokens, problems));
             Some(ModelsSpec::Listed(models.collect()))
         }
@@ -283,14 +291,14 @@ fn read_family(mut table: Table, problems: &mut Diagnostics) -> Option<FamilySpe
             None
         }
     });
-    Some(FamilySpec { name: name?.value, endpoint: endpoint?, models: models? })
+    Some(FamilySpec { name: name?, endpoint: endpoint?, models: models? })
 }
 
 fn read_model(mut table: Table, shared_tokens: Option<f64>, problems: &mut Diagnostics) -> Option<ModelSpec> {
     let name = table.require("name", problems).and_then(|node| node.string(problems));
-    let mut number = |key: &'static str| table.take(key).and_then(|node| node.number(problems));
+    let mut number = |key: &'static str| table.take(key).and_then(|node| node.positive(problems));
     let (params, tokens, flops) = (number("params"), number("tokens").or(shared_tokens), number("flops"));
     table.finish(problems);
     let flops = flops.or_else(|| Some(6.0 * params? * tokens?));
-    Some(ModelSpec { name: name?.value, params, tokens, flops })
+    Some(ModelSpec { name: name?, params, tokens, flops })
 }

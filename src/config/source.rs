@@ -232,6 +232,26 @@ impl Node {
         }
     }
 
+    /// The node as a number above zero.
+    pub(super) fn positive(self, problems: &mut Diagnostics) -> Option<f64> {
+        let place = self.place.clone();
+        let value = self.number(problems)?;
+        if value > 0.0 {
+            return Some(value);
+        }
+        problems.push(Diagnostic::at(&place, format!("{value} is too small"), "must be above zero"));
+        None
+    }
+
+    /// The node, unless it is an empty list.
+    pub(super) fn some(self, what: &str, problems: &mut Diagnostics) -> Option<Self> {
+        if !matches!(&self.value, Value::Array(items) if items.is_empty()) {
+            return Some(self);
+        }
+        problems.push(Diagnostic::at(&self.place, format!("`{what}` is empty"), "at least one is needed"));
+        None
+    }
+
     /// The node as a list.
     pub(super) fn list(self, problems: &mut Diagnostics) -> Option<Vec<Node>> {
         match self.value {

@@ -1,5 +1,6 @@
 //! Task files: what is asked and how an answer is judged.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,7 +52,14 @@ pub fn read_task(source: &Arc<Source>, directory: Option<&Path>) -> Result<TaskF
     let data = table.require("data", &mut problems).and_then(|node| node.table(&mut problems));
     let answer = table.require("answer", &mut problems).and_then(|node| node.string(&mut problems));
     let scorers = table.require("scorers", &mut problems).and_then(|node| node.table(&mut problems));
-    let chance = table.require("chance", &mut problems).and_then(|node| node.number(&mut problems));
+    let chance = table.require("chance", &mut problems).and_then(|node| {
+        let place = node.place.clone();
+        let chance = node.number(&mut problems)?;
+        if !(0.0..1.0).contains(&chance) {
+            problems.push(Diagnostic::at(&place, format!("chance is a score, not {chance}"), "from 0 to less than 1"));
+        }
+        Some(chance)
+    });
     table.finish(&mut problems);
 
     let answer = answer.and_then(|answer| match answer.value.as_str() {
@@ -161,7 +169,9 @@ fn read_rows(file: &Located<String>, directory: Option<&Path>, problems: &mut Di
         }
     };
     let source = Arc::new(Source { file: path.display().to_string(), text });
-    let mut rows = Vec::new();
+    let mut rows: Vec<Sample> = Vec::new();
+    // Two rows of one name would overwrite each other; two of one question could be asked and shown as an example.
+    let (mut ids, mut questions) = (HashSet::new(), HashSet::new());
     let mut start = 0;
     for line in source.text.split_inclusive('\n') {
         let range = start..start + line.trim_end().len();
@@ -169,18 +179,22 @@ fn read_rows(file: &Located<String>, directory: Option<&Path>, problems: &mut Di
         if line.trim().is_empty() {
             continue;
         }
-        match serde_json::from_str::<Row>(line) {
-            Ok(row) => rows.push(Sample {
-                id: row.id.unwrap_or_else(|| format!("{:05}", rows.len())),
-                question: row.question,
-                answer: row.answer,
-                steps: row.steps,
-                expression: row.expression,
-                choices: row.choices,
-            }),
-            Err(error) => {
+        let row = serde_json::from_str::<Row>(line).map_err(|error| format!("not a sample: {error}")).and_then(|row| {
+            let id = row.id.unwrap_or_else(|| format!("{:05}", rows.len()));
+            if !ids.insert(id.clone()) {
+                return Err(format!("a second sample of the id `{id}`"));
+            }
+            if !questions.insert((row.question.clone(), row.choices.clone())) {
+                return Err("this question was asked in an earlier line".to_owned());
+            }
+            let Row { question, answer, steps, expression, choices, .. } = row;
+            Ok(Sample { id, question, answer, steps, expression, choices })
+        });
+        match row {
+            Ok(row) => rows.push(row),
+            Err(message) => {
                 let place = Place { source: Arc::clone(&source), range };
-                problems.push(Diagnostic::at(&place, format!("not a sample: {error}"), "this line"));
+                problems.push(Diagnostic::at(&place, message, "this line"));
                 return None;
             }
         }

@@ -192,6 +192,12 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// The name by which people call the record: `task/prompt/model/sample/repetition`.
+    #[must_use]
+    pub fn record_id(&self) -> String {
+        crate::schema::record_id(&self.task.name, &self.prompt.name, &self.model.name, &self.sample.id, 0)
+    }
+
     /// The text that is sent first.
     ///
     /// # Errors

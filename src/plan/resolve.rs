@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use wildmatch::WildMatch;
 
 use super::{Cell, Plan, PlannedTask};
-use crate::config::{Data, Diagnostic, Diagnostics, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion};
+use crate::config::{
+    Data, Diagnostic, Diagnostics, EMBEDDED, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion,
+};
 use crate::prompting::template::{Template, VARIABLES, check, uses};
 use crate::schema::{AnswerKind, DataSource, ModelEntry, Parameters, Prompt, Refusal, Sample, Scale, Task};
 use crate::{prompting, providers, scorers, tasks, tools};
@@ -19,8 +21,8 @@ pub struct Selection {
     pub samples: Option<usize>,
 }
 
-/// Fewest tokens that a reply may have.
-const SHORTEST_LIMIT: usize = 16;
+/// Limits on the tokens of a reply are multiples of this.
+const LIMIT_STEP: usize = 16;
 
 /// Makes the plan of a workspace. `embedded` are the models behind `embedded:` addresses.
 ///
@@ -31,6 +33,9 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
     let config = &workspace.config;
     let all_tasks: Vec<(&TaskFile, Option<Task>)> =
         workspace.tasks.iter().map(|file| (file, resolve_task(file, &mut problems))).collect();
+    if selection.samples == Some(0) {
+        problems.push(Diagnostic::general("--samples 0 asks nothing", "at least one sample is needed"));
+    }
     for file in &workspace.prompts {
         check_prompt(file, &workspace.prompts, &mut problems);
     }
@@ -39,7 +44,11 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
     let mut task_names = select("task", &config.tasks, &task_names, &mut problems);
     let mut prompt_names = select("prompt", &config.prompts, &prompt_names, &mut problems);
     let mut models = resolve_models(workspace, embedded, &mut problems);
-    narrow(selection, &mut task_names, &mut prompt_names, &mut models, &mut problems);
+    let offered: Vec<&str> = (workspace.tasks.iter().map(|task| &task.name))
+        .chain(workspace.prompts.iter().map(|prompt| &prompt.name))
+        .map(|name| name.value.as_str())
+        .collect();
+    narrow(selection, &offered, &mut task_names, &mut prompt_names, &mut models, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -114,6 +123,7 @@ fn select(what: &str, wanted: &[Located<String>], known: &[&str], problems: &mut
 
 fn narrow(
     selection: &Selection,
+    offered: &[&str],
     tasks: &mut Vec<String>,
     prompts: &mut Vec<String>,
     models: &mut Vec<ModelEntry>,
@@ -125,8 +135,11 @@ fn narrow(
         let names = tasks.iter().chain(prompts.iter()).chain(models.iter().map(|model| &model.name));
         if !names.clone().any(|name| matcher.matches(name)) {
             let known: Vec<&str> = names.map(String::as_str).collect();
-            let message = format!("--only {only} matches no task, prompt or model");
-            problems.push(Diagnostic::general(message, suggestion(only, &known)));
+            let help = match offered.iter().find(|name| matcher.matches(name)) {
+                Some(name) => format!("`{name}` exists, but `tasks` and `prompts` of the configuration do not name it"),
+                None => suggestion(only, &known),
+            };
+            problems.push(Diagnostic::general(format!("--only {only} matches no task, prompt or model of the run"), help));
         }
     }
     if tasks.iter().any(|name| hits(name)) {
@@ -214,6 +227,11 @@ fn check_prompt(file: &PromptFile, all: &[PromptFile], problems: &mut Diagnostic
             problems.push(complaint);
         }
     }
+    if !file.shot.value.starts_with(&file.ask.value) {
+        let message = "`shot` does not begin as `ask` does, so that an example would not show what is asked";
+        let complaint = Diagnostic::at(&file.shot.place, message, "must begin with the text of `ask`");
+        problems.push(complaint.with_help(format!("`ask` is {:?}", file.ask.value)));
+    }
     let techniques: Vec<&str> = prompting::TECHNIQUES.iter().map(|technique| technique.name()).collect();
     match prompting::find(&file.technique.value) {
         None => problems.push(Diagnostic::unknown("technique", &file.technique, &techniques)),
@@ -261,10 +279,13 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
             problems.push(Diagnostic::unknown("endpoint", &family.endpoint, &endpoints));
             continue;
         };
-        let is_embedded = endpoint.base_url.starts_with("embedded:");
+        let is_embedded = endpoint.base_url == EMBEDDED;
+        if workspace.config.families.iter().filter(|other| other.name.value == family.name.value).count() > 1 {
+            problems.push(Diagnostic::at(&family.name.place, "two families of one name", "a name of its own is needed"));
+        }
         let entry = |name: &str, scale: Scale, weights: Option<String>| ModelEntry {
             name: name.to_owned(),
-            family: family.name.clone(),
+            family: family.name.value.clone(),
             endpoint: endpoint.name.clone(),
             scale,
             weights,
@@ -274,20 +295,54 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
                 let message = "only an embedded endpoint knows the scale of its models";
                 problems.push(Diagnostic::at(place, message, "list them: [{ name = \"..\", params = .. }]"));
             }
-            ModelsSpec::All(_) => {
-                models.extend(embedded.iter().map(|model| entry(&model.name, model.scale.clone(), model.weights.clone())));
+            ModelsSpec::All(place) => {
+                let entries = embedded.iter().map(|card| entry(&card.name, card.scale.clone(), card.weights.clone()));
+                models.extend(entries.map(|model| (model, place)));
             }
             ModelsSpec::Listed(listed) => {
+                let cards: Vec<&str> = embedded.iter().map(|card| card.name.as_str()).collect();
                 for model in listed {
-                    let card = embedded.iter().find(|card| is_embedded && card.name == model.name);
+                    let place = &model.name.place;
+                    let card = embedded.iter().find(|card| is_embedded && card.name == model.name.value);
+                    if is_embedded && card.is_none() {
+                        problems.push(Diagnostic::unknown("model of the ladder", &model.name, &cards));
+                    } else if card.is_none() && model.params.is_none() && model.flops.is_none() && model.tokens.is_none() {
+                        let message =
+                            format!("the scale of `{}` is not known, so it has no place on a curve", model.name.value);
+                        problems.push(Diagnostic::at(
+                            place,
+                            message,
+                            "needs `params = ..`, and best `tokens = ..` or `flops = ..`",
+                        ));
+                    }
                     let own = Scale { params: model.params, tokens: model.tokens, flops: model.flops, ..Scale::default() };
                     let scale = card.map_or(own, |card| card.scale.clone());
-                    models.push(entry(&model.name, scale, card.and_then(|card| card.weights.clone())));
+                    models.push((entry(&model.name.value, scale, card.and_then(|card| card.weights.clone())), place));
                 }
             }
         }
     }
-    models
+    for family in &workspace.config.families {
+        let own: Vec<&Scale> =
+            models.iter().filter(|(model, _)| model.family == family.name.value).map(|(model, _)| &model.scale).collect();
+        let measures = |scale: &&Scale| [scale.flops, scale.params, scale.tokens].map(|measure| measure.is_some());
+        let shared = own.iter().map(measures).reduce(|a, b| [a[0] && b[0], a[1] && b[1], a[2] && b[2]]);
+        // A model without any measure was complained of already.
+        let each_has_one = own.iter().map(measures).all(|measures| measures.contains(&true));
+        if each_has_one && shared == Some([false; 3]) {
+            let message = format!("the models of `{}` have no measure of scale in common", family.name.value);
+            problems.push(Diagnostic::at(&family.name.place, message, "all need `params`, or all `tokens`, or all `flops`"));
+        }
+    }
+    // Records are known by the model's name.
+    let mut names = BTreeSet::new();
+    for (model, place) in &models {
+        if !names.insert(model.name.clone()) {
+            let complaint = Diagnostic::at(place, format!("the model `{}` is there twice", model.name), "here again");
+            problems.push(complaint.with_help("to compare two endpoints, use two configurations and two --out directories"));
+        }
+    }
+    models.into_iter().map(|(model, _)| model).collect()
 }
 
 /// Renders the examples of a cell and finds the limit on replies, or says why the pair does not go together.
@@ -308,7 +363,7 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
     let words = |error: crate::prompting::template::TemplateError| error.to_string();
     let (shot, ask) = (Template::new(&prompt.shot).map_err(words)?, Template::new(&prompt.ask).map_err(words)?);
     let mut longest = 0;
-    for sample in task.samples.test.iter().chain(&task.samples.shots) {
+    for sample in tasks::extent(&task.task).iter().chain(&task.samples.test).chain(&task.samples.shots) {
         let (whole, question) = (shot.render(sample).map_err(words)?, ask.render(sample).map_err(words)?);
         if !whole.starts_with(&question) {
             return Err("`shot` does not begin as `ask` does, so that an example would not show what is asked".to_owned());
@@ -318,6 +373,7 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
     let shots = task.samples.shots.iter().take(prompt.shots).map(|sample| shot.render(sample));
     let shots: String = shots.collect::<Result<_, _>>().map_err(words)?;
     let technique = prompting::find(&prompt.technique).ok_or("unknown technique")?;
-    let max_tokens = u32::try_from((2 * longest).max(SHORTEST_LIMIT)).unwrap_or(u32::MAX);
+    // A round number, so that a problem a little longer than those seen before does not change every request.
+    let max_tokens = u32::try_from((2 * longest).max(1).next_multiple_of(LIMIT_STEP)).unwrap_or(u32::MAX);
     Ok(Cell { task: task_index, prompt: prompt_index, shots, ask, max_tokens, technique })
 }

@@ -7,7 +7,7 @@ use regex::Regex;
 use crate::schema::{Answer, AnswerKind, Case, FinishReason, Outcome};
 
 #[expect(clippy::expect_used, reason = "the pattern is a constant; a test compiles it")]
-static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[-+]?\d[\d,]*(?:\.\d+)?").expect("a valid pattern"));
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[-+\u{2212}]?(?:\d[\d.,]*\d|\d)").expect("a valid pattern"));
 
 /// Ends a conversation: finds the answer in what the model wrote after the case's text.
 ///
@@ -33,21 +33,37 @@ pub(super) fn conclude(case: &Case<'_>, written: &str, finish: FinishReason) -> 
     Answer { outcome, text: found.filter(|_| outcome == Outcome::Answered), context }
 }
 
+/// The answer in the first line of a reply that holds anything.
+///
+/// A number is what follows the last `=`, or else the last number of the line, as written: `31+38 = 69` and `The sum of 31
+/// and 38 is 69` both answer 69, and whether `6,9` is a number is for the scorer to say. A choice is the one option that the
+/// line names; a line that names two has chosen none.
 fn read(case: &Case<'_>, reply: &str) -> Option<String> {
     let line = reply.lines().map(str::trim).find(|line| !line.is_empty())?;
     match case.answer {
         AnswerKind::Text => Some(line.to_owned()),
-        AnswerKind::Number => NUMBER.find(line).map(|found| found.as_str().replace(',', "")),
+        AnswerKind::Number => {
+            let result = line.rsplit('=').find_map(|part| NUMBER.find(part));
+            let last = if line.contains('=') { result } else { NUMBER.find_iter(line).last() };
+            last.map(|found| found.as_str().to_owned())
+        }
         AnswerKind::Choice => {
-            let words: Vec<String> =
-                line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+            let words = words(line);
+            let names = |choice: &&String| {
+                let choice = self::words(choice);
+                !choice.is_empty() && words.windows(choice.len()).any(|window| window == choice)
+            };
             let choices = &case.sample.choices;
-            let whole = choices.iter().find(|choice| choice.eq_ignore_ascii_case(line));
-            whole
-                .or_else(|| words.iter().find_map(|word| choices.iter().find(|choice| choice.to_lowercase() == *word)))
-                .cloned()
+            let whole = choices.iter().find(|choice| choice.to_lowercase() == line.to_lowercase());
+            let mut named = choices.iter().filter(names);
+            let only = named.next().filter(|_| named.next().is_none());
+            whole.or(only).cloned()
         }
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -88,7 +104,7 @@ mod tests {
         use FinishReason::{Length, Refusal, Stop};
         let number = |written, finish| conclude_with(AnswerKind::Number, Some("\nA:"), written, finish);
         let answer = number(" 1+2=3\nA: 1,203.", Stop);
-        assert_eq!((answer.outcome, answer.text.as_deref()), (Outcome::Answered, Some("1203")));
+        assert_eq!((answer.outcome, answer.text.as_deref()), (Outcome::Answered, Some("1,203")));
         assert_eq!(answer.context, "Q: 1+2=3\nA:");
         assert_eq!(number(" 1+2=3\nA:12", Length).outcome, Outcome::Truncated);
         assert_eq!(number(" 1+2=3\nA:12\nQ:", Length).text.as_deref(), Some("12"));
@@ -98,5 +114,23 @@ mod tests {
         let choice = |written| conclude_with(AnswerKind::Choice, None, written, Stop).text;
         assert_eq!(choice(" No, because").as_deref(), Some("no"));
         assert_eq!(choice("maybe"), None);
+        assert_eq!(choice("yes or no"), None);
+    }
+
+    #[test]
+    fn numbers_are_read_where_a_line_gives_its_result() {
+        for (line, expected) in [
+            ("69", Some("69")),
+            ("31+38 = 69.", Some("69")),
+            ("The sum of 31 and 38 is 69", Some("69")),
+            ("69 = 31 + 38 = 69", Some("69")),
+            ("\u{2212}69", Some("\u{2212}69")),
+            ("-1.5 apples", Some("-1.5")),
+            ("6,9", Some("6,9")),
+            ("none", None),
+        ] {
+            let read = conclude_with(AnswerKind::Number, None, line, FinishReason::Stop).text;
+            assert_eq!(read.as_deref(), expected, "{line}");
+        }
     }
 }

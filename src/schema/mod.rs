@@ -13,6 +13,7 @@ pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
 pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};
 pub use record::{
     ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, Refusal, RunManifest, Scale, Score, ScoreRange, Scorer,
+    record_id,
 };
 pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};
 pub use wire::{BoxFuture, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};

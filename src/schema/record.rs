@@ -147,8 +147,14 @@ impl Record {
     /// The name by which people call a record: `task/prompt/model/sample/repetition`.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}/{}/{}/{}/{}", self.task, self.prompt, self.model, self.sample, self.repetition)
+        record_id(&self.task, &self.prompt, &self.model, &self.sample, self.repetition)
     }
+}
+
+/// The name by which people call a record: `task/prompt/model/sample/repetition`.
+#[must_use]
+pub fn record_id(task: &str, prompt: &str, model: &str, sample: &str, repetition: u32) -> String {
+    format!("{task}/{prompt}/{model}/{sample}/{repetition}")
 }
 
 /// How large a model is, by every measure that may be an axis.

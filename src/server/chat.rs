@@ -31,9 +31,12 @@ struct Body {
     top_logprobs: Option<u8>,
 }
 
+/// The parameters of a chat.
+const OWN: [&str; 5] = ["messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs"];
+
 pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> Result<Response, ApiError> {
     service.count();
-    let (common, body): (_, Body) = parse(&body)?;
+    let (common, body): (_, Body) = parse(&body, &OWN)?;
     let served = service.model(&common.model)?;
     let listed = body.logprobs.unwrap_or(false);
     let top = body.top_logprobs.unwrap_or(0);

@@ -23,7 +23,6 @@ struct Body {
     max_tokens: Option<usize>,
     echo: Option<bool>,
     logprobs: Option<u8>,
-    score_from: Option<usize>,
 }
 
 /// A token of a reply or of its prompt, as the API lists it.
@@ -33,9 +32,12 @@ struct Listed<'a> {
     top: Option<&'a [(u8, f32)]>,
 }
 
+/// The parameters of a completion.
+const OWN: [&str; 4] = ["prompt", "max_tokens", "echo", "logprobs"];
+
 pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> Result<Response, ApiError> {
     service.count();
-    let (common, body): (_, Body) = parse(&body)?;
+    let (common, body): (_, Body) = parse(&body, &OWN)?;
     let served = service.model(&common.model)?;
     let prompt = prompt(body.prompt)?;
     let top = body.logprobs.unwrap_or(0);
@@ -56,7 +58,7 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> 
         prompt: prompt.as_bytes().to_vec(),
         generate: (max_tokens > 0).then_some(generate),
         // The first byte has no score in this API.
-        score_from: scored.then(|| body.score_from.unwrap_or(1).max(1)),
+        score_from: scored.then_some(1),
         stream: common.is_stream(),
     };
     let receivers = submit(served, &job, common.choices()?)?;

@@ -14,14 +14,14 @@ const SUGGESTIONS: usize = 3;
 pub(super) struct ApiError {
     status: StatusCode,
     message: String,
-    param: Option<&'static str>,
+    param: Option<String>,
     code: Option<&'static str>,
 }
 
 impl ApiError {
     /// A parameter that has no meaning here.
-    pub(super) fn invalid(param: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into(), param: Some(param), code: None }
+    pub(super) fn invalid(param: &str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into(), param: Some(param.to_owned()), code: None }
     }
 
     /// A body that is not readable.
@@ -48,7 +48,7 @@ impl ApiError {
         Self {
             status: StatusCode::NOT_FOUND,
             message: format!("the model `{name}` does not exist; the nearest names are: {}", nearest.join(", ")),
-            param: Some("model"),
+            param: Some("model".to_owned()),
             code: Some("model_not_found"),
         }
     }
@@ -60,7 +60,7 @@ impl From<JobError> for ApiError {
             JobError::NotAscii { .. } => None,
             JobError::TooLong { .. } => Some("context_length_exceeded"),
         };
-        Self { status: StatusCode::BAD_REQUEST, message: error.to_string(), param: Some("prompt"), code }
+        Self { status: StatusCode::BAD_REQUEST, message: error.to_string(), param: Some("prompt".to_owned()), code }
     }
 }
 

@@ -8,8 +8,7 @@
 //! | `GET /stats` | how many completion requests were received since the start, in total and by model |
 //!
 //! A parameter that would change the reply and is not in this list is refused, not ignored. With `echo` and `logprobs` the
-//! prompt is scored; `score_from`, an addition to the API, names the first of its bytes whose log-probability is wanted, so
-//! that what stands before it may come from the cache. Choice `i` of `n` is drawn with `seed + i`. These models know no roles:
+//! prompt is scored. Choice `i` of `n` is drawn with `seed + i`. These models know no roles:
 //! the prompt of a chat is the contents of its messages, joined by newlines.
 
 mod chat;

@@ -10,8 +10,8 @@ use crate::ladder::Generate;
 /// Most choices in one request.
 const MOST_CHOICES: u64 = 128;
 
-/// Parameters of OpenAI's API that have no meaning here, each with the values that change nothing.
-const UNSUPPORTED: [(&str, &[&str]); 14] = [
+/// Parameters that this server takes without acting on them, each with the values that change nothing.
+const NEUTRAL: [(&str, &[&str]); 15] = [
     ("top_p", &["1", "1.0"]),
     ("top_k", &["0", "-1"]),
     ("min_p", &["0", "0.0"]),
@@ -24,9 +24,16 @@ const UNSUPPORTED: [(&str, &[&str]); 14] = [
     ("tools", &["[]"]),
     ("functions", &["[]"]),
     ("response_format", &["{\"type\":\"text\"}"]),
-    ("guided_regex", &[]),
-    ("guided_json", &[]),
+    ("parallel_tool_calls", &["true", "false"]),
+    ("store", &["false"]),
+    ("tool_choice", &["\"none\"", "\"auto\""]),
 ];
+
+/// Parameters that describe a request and change no reply.
+const LABELS: [&str; 2] = ["user", "metadata"];
+
+/// Parameters that both kinds of request have.
+const COMMON: [&str; 7] = ["model", "temperature", "seed", "stop", "n", "stream", "stream_options"];
 
 /// How a stream is wanted.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -48,14 +55,21 @@ pub(super) struct Common {
     pub(super) stream_options: Option<StreamOptions>,
 }
 
-/// Reads a body as what both kinds have in common and what this kind adds.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(Common, T), ApiError> {
+/// Reads a body as what both kinds have in common and what this kind adds: the parameters `own`. Any other is refused: a
+/// client that misspells one must not believe that it was honoured.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8], own: &[&str]) -> Result<(Common, T), ApiError> {
     let unreadable = |error: serde_json::Error| ApiError::body(format!("the body cannot be read: {error}"));
     let value: Value = serde_json::from_slice(body).map_err(unreadable)?;
-    for (param, neutral) in UNSUPPORTED {
-        let given = value.get(param).filter(|given| !given.is_null());
-        if let Some(given) = given.map(Value::to_string).filter(|given| !neutral.contains(&given.as_str())) {
-            return Err(ApiError::invalid(param, format!("`{param}` {given} is not supported by this server")));
+    for (param, given) in value.as_object().into_iter().flatten().filter(|(_, given)| !given.is_null()) {
+        let param = param.as_str();
+        if COMMON.contains(&param) || own.contains(&param) || LABELS.contains(&param) {
+            continue;
+        }
+        let given = given.to_string();
+        let neutral = NEUTRAL.iter().find(|(name, _)| *name == param).map(|(_, values)| *values);
+        if !neutral.is_some_and(|values| values.contains(&given.as_str())) {
+            let what = if neutral.is_some() { format!("`{param}` {given}") } else { format!("the parameter `{param}`") };
+            return Err(ApiError::invalid(param, format!("{what} is not supported by this server")));
         }
     }
     let common = Common::deserialize(&value).map_err(unreadable)?;

@@ -33,8 +33,19 @@ pub fn find(name: &str) -> Option<&'static dyn Generator> {
 /// that every task, seed and training run agrees.
 #[must_use]
 pub fn is_held_out(generator: &str, identity: &str) -> bool {
+    hash_byte(generator, identity, 0).is_multiple_of(5)
+}
+
+/// One held-out problem in eight is kept for examples and never asked: what is asked does not depend on how many examples
+/// are shown.
+#[must_use]
+pub fn is_example(generator: &str, identity: &str) -> bool {
+    hash_byte(generator, identity, 1).is_multiple_of(8)
+}
+
+fn hash_byte(generator: &str, identity: &str, index: usize) -> u8 {
     let hash = blake3::hash(format!("{generator}\n{identity}").as_bytes());
-    hash.as_bytes().first().is_some_and(|byte| byte % 5 == 0)
+    hash.as_bytes().get(index).copied().unwrap_or_default()
 }
 
 /// A number of exactly that many decimal digits, uniformly.
