@@ -31,7 +31,24 @@ pub(super) enum Kind {
     Models,
 }
 
-pub(super) fn list(kind: Kind, name: Option<&str>, file: Option<&Path>, global: &Global) -> Result<u8, Problem> {
+pub(super) fn list(kind: Option<Kind>, name: Option<&str>, file: Option<&Path>, global: &Global) -> Result<u8, Problem> {
+    let Some(kind) = kind else {
+        let kinds = Kind::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let kinds: Vec<(String, String)> = kinds
+            .map(|kind| (kind.get_name().to_owned(), kind.get_help().map(ToString::to_string).unwrap_or_default()))
+            .collect();
+        if global.json {
+            println!(
+                "{}",
+                json!(kinds.iter().map(|(name, about)| json!({ "name": name, "about": about })).collect::<Vec<_>>())
+            );
+        } else {
+            for (name, about) in kinds {
+                println!("onset list {name:12}{about}");
+            }
+        }
+        return Ok(exit::DONE);
+    };
     let source = |name: &'static str, source: &'static str| (name.to_owned(), summary(source), page(source));
     let entries: Vec<(String, String, String)> = match kind {
         Kind::Generators => tasks::generators::GENERATORS.iter().map(|item| source(item.name(), item.source())).collect(),

@@ -142,9 +142,9 @@ enum Command {
     },
     /// What there is, one line each, or the manual page of one.
     List {
-        /// A family of things.
+        /// A family of things; without one, the families.
         #[arg(value_enum)]
-        kind: list::Kind,
+        kind: Option<list::Kind>,
         /// The name of one.
         name: Option<String>,
         /// The configuration whose directory may hold further tasks and prompts.

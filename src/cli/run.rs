@@ -11,7 +11,7 @@ use super::diagnose::Problem;
 use super::print::eprintln;
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::config::{self, EMBEDDED, EndpointSpec, Workspace};
+use crate::config::{self, EMBEDDED, EndpointSpec, KeySource, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
@@ -85,7 +85,8 @@ fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway
         Box::new(InProcess(server::router(models)))
     } else {
         let timeout = Duration::from_secs(spec.timeout_seconds);
-        Box::new(Network::new(&spec.base_url, spec.api_key.clone(), timeout).map_err(Problem::other)?)
+        let api_key = spec.api_key.as_ref().map(KeySource::read).transpose()?;
+        Box::new(Network::new(&spec.base_url, api_key, timeout).map_err(Problem::other)?)
     };
     let limits = Limits {
         in_flight: spec.in_flight,

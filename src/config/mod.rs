@@ -5,6 +5,7 @@ mod shipped;
 mod source;
 mod task_file;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ pub struct EndpointSpec {
     pub provider: Located<String>,
     /// Where it is; [`EMBEDDED`] for the built-in models.
     pub base_url: String,
-    /// The key, never written anywhere.
-    pub api_key: Option<SecretString>,
+    /// Where its key comes from.
+    pub api_key: Option<KeySource>,
     /// Requests at a time.
     pub in_flight: usize,
     /// Requests a minute, when limited.
@@ -38,6 +39,59 @@ pub struct EndpointSpec {
     pub tokens_per_minute: Option<u32>,
     /// Longest wait for one complete reply, in seconds.
     pub timeout_seconds: u64,
+}
+
+/// Where a key comes from: it is read only when something is sent, and never written anywhere.
+#[derive(Debug, Clone)]
+pub struct KeySource {
+    origin: Origin,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Environment(String),
+    File(String),
+}
+
+impl KeySource {
+    /// A key comes from the environment or a file: one that is written out would end in a repository.
+    fn parse(written: &Located<String>, problems: &mut Diagnostics) -> Option<Self> {
+        let text = &written.value;
+        let origin = if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            Origin::Environment(variable.to_owned())
+        } else if let Some(path) = text.strip_prefix("file:") {
+            Origin::File(path.to_owned())
+        } else {
+            // The place would print the line, and with it the key.
+            let message = "api_key: a key must not be written in the configuration";
+            let help = "api_key = \"${NAME}\" takes it from the environment, \"file:PATH\" from a file";
+            problems.push(Diagnostic::general(message, help));
+            return None;
+        };
+        Some(Self { origin, place: written.place.clone() })
+    }
+
+    /// The key itself.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be sent.
+    pub fn read(&self) -> Result<SecretString, Diagnostics> {
+        let value = match &self.origin {
+            Origin::Environment(variable) => {
+                std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))
+            }
+            Origin::File(path) => std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}")),
+        };
+        let value = value.map(|value| value.trim().to_owned()).and_then(|value| {
+            let can_be_sent = !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic());
+            can_be_sent.then_some(value).ok_or_else(|| "the key is empty or holds what no header can hold".to_owned())
+        });
+        value.map(SecretString::from).map_err(|message| {
+            let complaint = Diagnostic::at(&self.place, format!("no key: {message}"), "is needed to send anything");
+            vec![complaint.with_help("leave `api_key` out where the endpoint needs none")]
+        })
+    }
 }
 
 /// One model of a family.
@@ -126,13 +180,13 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Workspace, Di
     }
     let config = read_config(table, &mut problems);
     let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
-    let tasks = load_all(SHIPPED_TASKS, &directory.join("tasks"), &mut problems, read_task, |task| &task.name.value);
+    let tasks = load_all(SHIPPED_TASKS, &directory.join("tasks"), &mut problems, read_task, |task| &task.name);
     let prompts = load_all(
         SHIPPED_PROMPTS,
         &directory.join("prompts"),
         &mut problems,
         |source, _| read_prompt(source),
-        |prompt| &prompt.name.value,
+        |prompt| &prompt.name,
     );
     match config {
         Some(config) if problems.is_empty() => Ok(Workspace { config, tasks, prompts, file: file.map(Path::to_owned) }),
@@ -153,9 +207,10 @@ fn load_all<T>(
     directory: &Path,
     problems: &mut Diagnostics,
     read: impl Fn(&Arc<Source>, Option<&Path>) -> Result<T, Diagnostics>,
-    name: impl Fn(&T) -> &String,
+    name: impl Fn(&T) -> &Located<String>,
 ) -> Vec<T> {
     let mut all: Vec<T> = Vec::new();
+    let mut own: BTreeMap<String, String> = BTreeMap::new();
     let mut sources: Vec<Source> =
         shipped.iter().map(|&(file, text)| Source { file: format!("built-in {file}"), text: text.to_owned() }).collect();
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
@@ -172,12 +227,27 @@ fn load_all<T>(
             Err(problem) => problems.push(problem),
         }
     }
-    for source in sources {
-        match read(&Arc::new(source), Some(directory)) {
-            Ok(item) => match all.iter_mut().find(|known| name(known) == name(&item)) {
-                Some(known) => *known = item,
-                None => all.push(item),
-            },
+    for (index, source) in sources.into_iter().enumerate() {
+        let source = Arc::new(source);
+        match read(&source, Some(directory)) {
+            Ok(item) if index >= shipped.len() && own.contains_key(name(&item).value.as_str()) => {
+                let name = name(&item);
+                let earlier = own.get(&name.value).cloned().unwrap_or_default();
+                problems.push(Diagnostic::at(
+                    &name.place,
+                    format!("{earlier} has this name already"),
+                    "a name of its own is needed",
+                ));
+            }
+            Ok(item) => {
+                if index >= shipped.len() {
+                    own.insert(name(&item).value.clone(), source.file.clone());
+                }
+                match all.iter_mut().find(|known| name(known).value == name(&item).value) {
+                    Some(known) => *known = item,
+                    None => all.push(item),
+                }
+            }
             Err(more) => problems.extend(more),
         }
     }
@@ -227,7 +297,7 @@ fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> 
     }
     let api_key = match api_key {
         None => None,
-        Some(written) => Some(read_secret(&written, problems)?),
+        Some(written) => Some(KeySource::parse(&written, problems)?),
     };
     let narrow = |value: Option<i64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
     Some(EndpointSpec {
@@ -240,36 +310,6 @@ fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> 
         tokens_per_minute: narrow(tokens),
         timeout_seconds: timeout.unwrap_or(120).unsigned_abs(),
     })
-}
-
-/// A key comes from the environment or a file: one that is written out would end in a repository.
-fn read_secret(written: &Located<String>, problems: &mut Diagnostics) -> Option<SecretString> {
-    let text = &written.value;
-    let value = if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
-        let unset = |_| format!("the environment variable {variable} is not set");
-        std::env::var(variable).map(|key| key.trim().to_owned()).map_err(unset)
-    } else if let Some(path) = text.strip_prefix("file:") {
-        std::fs::read_to_string(path).map(|key| key.trim().to_owned()).map_err(|error| format!("{path}: {error}"))
-    } else {
-        Err("a key must not be written in the configuration".to_owned())
-    };
-    let usable = value.and_then(|value| match value.chars().all(|c| c.is_ascii_graphic()) && !value.is_empty() {
-        true => Ok(value),
-        false => Err("the key is empty or holds what cannot be sent in a header".to_owned()),
-    });
-    match usable {
-        Ok(value) => Some(SecretString::from(value)),
-        Err(message) => {
-            // The place would print the line, and with it a key that was written out.
-            problems.push(Diagnostic {
-                message: format!("api_key: {message}"),
-                place: None,
-                label: String::new(),
-                help: Some("api_key = \"${NAME}\" takes it from the environment, \"file:PATH\" from a file".to_owned()),
-            });
-            None
-        }
-    }
 }
 
 fn read_family(mut table: Table, problems: &mut Diagnostics) -> Option<FamilySpec> {

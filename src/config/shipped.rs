@@ -37,7 +37,7 @@ mod tests {
             files.sort();
             let mut names: Vec<&str> = shipped.iter().map(|&(file, _)| file).collect();
             names.sort_unstable();
-            assert_eq!(files, names);
+            assert_eq!(files, names, "name the file in src/config/shipped.rs");
         }
     }
 }

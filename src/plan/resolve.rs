@@ -63,7 +63,13 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         let Some(task) = task else { continue };
         match tasks::draw(&task, config.seed, samples, most_shots) {
             Ok(samples) => planned.push(PlannedTask { task, samples }),
-            Err(error) => problems.push(Diagnostic::general(error.to_string(), "ask for fewer with `samples` or --samples")),
+            Err(error) => {
+                let help = match error.available {
+                    0 => "the task needs more rows, or the run prompts with fewer examples".to_owned(),
+                    available => format!("ask for at most {available}, with `samples` or --samples, or leave the task out"),
+                };
+                problems.push(Diagnostic::general(error.to_string(), help));
+            }
         }
     }
     let (mut cells, mut refused) = (Vec::new(), Vec::new());

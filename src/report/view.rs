@@ -128,7 +128,12 @@ fn row(view: &TaskView<'_>, curve: &Curve) -> VerdictRow {
         largest: curve.points.last().map_or_else(|| format::NONE.to_owned(), format::point),
         continuous: continuous.map_or_else(
             || format::NONE.to_owned(),
-            |other| format!("{}: {}", other.metric, format::verdict(other.verdict)),
+            |other| {
+                // An endpoint that gives no log-probabilities leaves nothing to judge; that is no verdict.
+                let is_measured = other.points.iter().any(|point| point.n > 0);
+                let verdict = if is_measured { format::verdict(other.verdict) } else { "not measured".to_owned() };
+                format!("{}: {verdict}", other.metric)
+            },
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! The scorers against reference implementations in another language: `tests/goldens/scorers.py`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -37,7 +37,9 @@ fn goldens() -> Goldens {
 fn replies_are_judged_as_the_reference_does() {
     for reply in goldens().replies {
         let judging = SCORERS.iter().filter(|scorer| scorer.need() == Need::Reply && scorer.fits(reply.kind));
-        assert_eq!(judging.count(), reply.scores.len());
+        let judging: BTreeSet<&str> = judging.map(|scorer| scorer.name()).collect();
+        let known: BTreeSet<&str> = reply.scores.keys().map(String::as_str).collect();
+        assert_eq!(judging, known, "tests/goldens/scorers.py has to know every scorer that judges replies");
         for (name, expected) in &reply.scores {
             let found = score(find(name).unwrap(), reply.kind, Some(&reply.answer), &reply.target).unwrap();
             let Reply { answer, target, .. } = &reply;

@@ -135,7 +135,7 @@ mod tests {
         for scorer in SCORERS {
             let page = crate::schema::manual::page(scorer.source());
             for heading in ["What it measures", "When it misleads", "Formula", "Reference", "Example"] {
-                assert!(page.contains(&format!("\n# {heading}\n")), "{}: {heading}", scorer.name());
+                assert!(page.contains(&format!("\n# {heading}\n")), "{}: no heading `# {heading}`", scorer.name());
             }
             assert_eq!(find(scorer.name()).unwrap().name(), scorer.name());
         }

@@ -21,12 +21,16 @@ const EXTENT: usize = 1_000;
 
 /// A task that has too few distinct problems.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("task `{task}` has only {available} distinct samples beside its examples, {wanted} are wanted")]
+#[error(
+    "task `{task}` has only {available} distinct samples beside the {examples} that are shown as examples; {wanted} are wanted"
+)]
 pub struct TooFew {
     /// The task.
     pub task: String,
-    /// Samples there are.
+    /// Samples there are, beside the examples.
     pub available: usize,
+    /// Examples that a prompt of the run shows.
+    pub examples: usize,
     /// Samples wanted.
     pub wanted: usize,
 }
@@ -42,7 +46,7 @@ fn stream(task: &str, purpose: &str, seed: u64) -> ChaCha8Rng {
 /// # Errors
 /// When the task does not have that many distinct problems.
 pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<SampleSet, TooFew> {
-    let too_few = |available: usize| TooFew { task: task.name.clone(), available, wanted: count };
+    let too_few = |available: usize| TooFew { task: task.name.clone(), available, examples: shots, wanted: count };
     match &task.data {
         DataSource::Rows(rows) => {
             let mut rows = rows.clone();
