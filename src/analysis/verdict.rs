@@ -100,7 +100,7 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         if after.len() >= 2 { Verdict::Emergent } else { Verdict::EmergentLastPoint }
     } else if broken.is_some() {
         Verdict::BreakthroughFromPlateau
-    } else if whole.rise <= ALPHA && (first < 2 || trend(below, question.seed).rise <= ALPHA) {
+    } else if !after.is_empty() && whole.rise <= ALPHA && (first < 2 || trend(below, question.seed).rise <= ALPHA) {
         // Growth from the first models on must be seen: a plateau that is only too short or too few items to be shown is
         // no evidence against one.
         Verdict::Smooth

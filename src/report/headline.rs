@@ -12,7 +12,7 @@ pub(super) struct Headline {
     pub(super) title: String,
     /// One finding each, as task and words.
     pub(super) findings: Vec<(String, String)>,
-    /// The tasks without emergence, by verdict, in one sentence; empty when there are none.
+    /// The tasks without emergence and what they show instead, in one sentence; empty when there are none.
     pub(super) rest: String,
     /// Who was asked what, and how much.
     pub(super) about: String,
@@ -21,7 +21,7 @@ pub(super) struct Headline {
 /// The headline of an analysis.
 pub(super) fn headline(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> Headline {
     let mut findings = Vec::new();
-    let mut rest: Vec<(Verdict, Vec<&str>)> = Vec::new();
+    let mut rest = Vec::new();
     let mut suggestive = 0;
     let mut emergent = 0;
     for view in tasks {
@@ -35,17 +35,7 @@ pub(super) fn headline(manifest: &RunManifest, analysis: &Analysis, tasks: &[Tas
             }
         }
         if shaped.is_empty() {
-            for curve in view.main() {
-                let at = rest.iter().position(|(verdict, _)| *verdict == curve.verdict).unwrap_or(rest.len());
-                if at == rest.len() {
-                    rest.push((curve.verdict, Vec::new()));
-                }
-                if let Some((_, names)) = rest.get_mut(at)
-                    && !names.contains(&view.task.name.as_str())
-                {
-                    names.push(&view.task.name);
-                }
-            }
+            rest.push(format!("{}: {}", view.task.name, instead(view)));
         }
     }
     let count = tasks.len();
@@ -59,12 +49,26 @@ pub(super) fn headline(manifest: &RunManifest, analysis: &Analysis, tasks: &[Tas
             verb(emergent)
         ),
     };
-    let rest = rest
-        .iter()
-        .map(|(verdict, names)| format!("{}: {}", format::verdict(*verdict), names.join(", ")))
-        .collect::<Vec<_>>()
-        .join("; ");
+    let rest = rest.join(". ");
     Headline { title, findings, rest, about: about(manifest, analysis) }
+}
+
+/// What a task shows instead of emergence: each verdict with its prompts, or the one that all have.
+fn instead(view: &TaskView<'_>) -> String {
+    let mut groups: Vec<(Verdict, Vec<String>)> = Vec::new();
+    for curve in view.main() {
+        let label = view.label(&curve.prompt, &curve.family);
+        match groups.iter_mut().find(|(verdict, _)| *verdict == curve.verdict) {
+            Some((_, prompts)) => prompts.push(label),
+            None => groups.push((curve.verdict, vec![label])),
+        }
+    }
+    let is_one = groups.len() == 1;
+    let words = |(verdict, prompts): (Verdict, Vec<String>)| {
+        let with = if is_one { "with every prompt".to_owned() } else { format!("with {}", prompts.join(", ")) };
+        format!("{} {with}", format::verdict(verdict))
+    };
+    groups.into_iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 fn is_emergent(verdict: Verdict) -> bool {
@@ -150,5 +154,14 @@ fn about(manifest: &RunManifest, analysis: &Analysis) -> String {
     {
         words += &format!(", from {} to {} {}", format::scale(low), format::scale(high), format::unit(axis));
     }
-    words + &format!("; {scored} scored records, {lost} truncated, failed or missing.")
+    words += &format!("; {scored} scored records, {lost} truncated, failed or missing.");
+    let mut names: Vec<_> =
+        manifest.models.iter().map(|model| (&model.family, model.scale.params.map(f64::to_bits))).collect();
+    names.sort();
+    names.dedup();
+    if names.len() == manifest.models.len() {
+        words +=
+            " Intervals are over items: each size was trained once, and another seed of its training may differ by more.";
+    }
+    words
 }

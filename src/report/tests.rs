@@ -214,7 +214,7 @@ fn the_headline_says_what_emerges_where_and_what_brings_it_forward() {
     let finding = page.lines().find(|line| line.starts_with("- **addition-3**")).unwrap();
     let words = "- **addition-3** emerges between 1.1e11 and 6.5e11 FLOPs with scratchpad &lt;&amp;\">; later, at 2.3e13 FLOPs, with few-shot; never with calculator";
     assert_eq!(finding, words);
-    assert!(page.contains("Without emergence: unresolved: word-in-context; smooth: word-in-context."));
+    assert!(page.contains("Without emergence: word-in-context: unresolved with few-shot; smooth with scratchpad &lt;&amp;\">."));
 }
 
 #[test]

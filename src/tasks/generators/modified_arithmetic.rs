@@ -2,10 +2,11 @@
 //!
 //! # What it measures
 //! Arithmetic under a rule that only the worked examples show: `a#b` is `a+b+k`, with `k` fixed by the task file. The
-//! ladder meets `k` of 1 to 3 in training, so that the examples decide which is meant; zero-shot can only guess.
+//! ladder meets `k` of 1 to 3 in training, so that the examples decide which is meant; zero-shot it can only guess `k`, and
+//! is right where it guesses the one of the task file.
 //!
 //! # When it misleads
-//! A model that adds well and ignores the examples scores a third at best, which is more than the blind strategies reach.
+//! A model that adds well and ignores the examples may still favour the right `k`: read few-shot against zero-shot, paired.
 //! The scratchpad spells the constant out, so it is easier than the direct answer for two reasons at once.
 //!
 //! # Example
