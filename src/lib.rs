@@ -7,12 +7,14 @@
 //! | 4 | [`cli`] | the only module that prints |
 //! | 3 | [`runner`], [`server`] | drive a plan; serve the ladder |
 //! | 2 | [`plan`], [`analysis`] | configuration to units; records to verdicts: pure |
-//! | 1 | [`config`] [`tasks`] [`prompting`] [`providers`] [`transport`] [`tools`] [`scorers`] [`store`] [`report`] [`ladder`] | siblings never import one another |
+//! | 1 | [`config`] [`tasks`] [`prompting`] [`providers`] [`transport`] [`tools`] [`scorers`] [`curves`] [`interop`] [`store`] [`report`] [`ladder`] | siblings never import one another |
 //! | 0 | [`schema`], [`stats`] | plain states and the traits; numeric kernels |
 
 pub mod analysis;
 pub mod cli;
 pub mod config;
+pub mod curves;
+pub mod interop;
 pub mod ladder;
 pub mod plan;
 pub mod prompting;

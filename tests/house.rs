@@ -4,7 +4,20 @@ use std::path::{Path, PathBuf};
 /// Modules by floor, the ground floor first.
 const FLOORS: &[&[&str]] = &[
     &["schema", "stats"],
-    &["config", "tasks", "prompting", "providers", "transport", "tools", "scorers", "store", "report", "ladder"],
+    &[
+        "config",
+        "tasks",
+        "prompting",
+        "providers",
+        "transport",
+        "tools",
+        "scorers",
+        "curves",
+        "interop",
+        "store",
+        "report",
+        "ladder",
+    ],
     &["plan", "analysis"],
     &["runner", "server"],
     &["cli"],
@@ -17,6 +30,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("src/scorers", &["goldens"]),
     ("src/providers", &[]),
     ("src/tools", &[]),
+    ("src/curves", &["prior"]),
 ];
 
 fn floor(module: &str) -> Option<usize> {
@@ -131,12 +145,13 @@ fn every_file_of_a_family_is_registered_and_has_a_manual_page() {
 
 #[test]
 fn names_in_a_family_are_unique() {
-    let families: [Vec<&str>; 5] = [
+    let families: [Vec<&str>; 6] = [
         onset::tasks::generators::GENERATORS.iter().map(|entry| entry.name()).collect(),
         onset::prompting::TECHNIQUES.iter().map(|entry| entry.name()).collect(),
         onset::scorers::SCORERS.iter().map(|entry| entry.name()).collect(),
         onset::providers::PROVIDERS.iter().map(|entry| entry.name()).collect(),
         onset::tools::TOOLS.iter().map(|entry| entry.name()).collect(),
+        onset::curves::CURVES.iter().map(|entry| entry.name()).collect(),
     ];
     for names in families {
         assert!(!names.is_empty());

@@ -2,6 +2,11 @@
 
 use crate::stats::Group;
 
+use super::likelihood::Items;
+
+/// The most items right or wrong that one item of partial credit is worth.
+const MOST_WORTH: f64 = 20.0;
+
 /// The scores of one model, summed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
@@ -44,10 +49,15 @@ impl Level {
         (self.sum + 1e-9).max(0.0) as usize
     }
 
-    /// Whole successes, rounded up: partial credit never helps a claim to be at chance.
-    #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
-    pub(super) fn at_most(&self) -> usize {
-        ((self.sum - 1e-9).max(0.0).ceil() as usize).min(self.n)
+    /// The level as items right and wrong. Partial credit varies less than right or wrong, so it is worth more items: as many
+    /// as would give the variance of its mean. Scales are relative to `unit`, rounded to a billionth of a decade, so that
+    /// the unit of scale changes nothing.
+    pub(super) fn items(&self, unit: f64) -> Items {
+        let (n, mean) = (self.n as f64, self.mean().clamp(0.0, 1.0));
+        let binary = mean * (1.0 - mean);
+        let own = mean.mul_add(-mean, self.squares / n).max(binary / MOST_WORTH);
+        let worth = if own < binary && binary > 0.0 { n * binary / own } else { n };
+        Items { x: ((self.x / unit).log10() * 1e9).round() / 1e9, right: mean * worth, n: worth }
     }
 }
 
@@ -59,14 +69,6 @@ pub(super) fn pool(levels: &[Level]) -> Level {
         sum: all.sum + level.sum,
         squares: all.squares + level.squares,
     })
-}
-
-/// Decades from the first level to the last.
-pub(super) fn decades(levels: &[Level]) -> f64 {
-    match (levels.first(), levels.last()) {
-        (Some(first), Some(last)) => (last.x / first.x).log10(),
-        _ => 0.0,
-    }
 }
 
 /// The levels as groups for a trend over log scale, all with the pooled variance of an item.

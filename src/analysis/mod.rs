@@ -3,17 +3,27 @@
 //! Pure: the same manifest and records give the same analysis, in whatever order the records come. Every definition is
 //! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`.
 
+mod definition;
 mod evidence;
 mod level;
+mod likelihood;
 mod points;
+mod posterior;
+mod published;
+mod shape;
 mod verdict;
 mod words;
+
+use rayon::prelude::*;
 
 use crate::schema::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Order, Record, RunManifest, ScoreRange, Task, Verdict};
 use crate::stats::benjamini_hochberg;
 
+pub use points::Axis;
+pub use published::{Options, analyse_published};
+
 use level::Level;
-use points::{Axis, Cells, Measured};
+use points::{Cells, Measured};
 use verdict::{Finding, Question};
 
 /// Metrics that mean "right or wrong" as the discontinuous scorer does, so that its chance is theirs too.
@@ -26,7 +36,11 @@ pub fn analyse(manifest: &RunManifest, records: &[Record]) -> Analysis {
 }
 
 /// `analyse` with the ranges of metrics given: none for a metric nobody knows.
-fn analyse_with(manifest: &RunManifest, records: &[Record], range: &dyn Fn(&str) -> Option<ScoreRange>) -> Analysis {
+fn analyse_with(
+    manifest: &RunManifest,
+    records: &[Record],
+    range: &(dyn Fn(&str) -> Option<ScoreRange> + Sync),
+) -> Analysis {
     let cells = Cells::new(manifest, records);
     let mut families: Vec<&str> = Vec::new();
     for model in &manifest.models {
@@ -34,7 +48,7 @@ fn analyse_with(manifest: &RunManifest, records: &[Record], range: &dyn Fn(&str)
             families.push(&model.family);
         }
     }
-    let mut curves = Vec::new();
+    let mut groups = Vec::new();
     for task in &manifest.tasks {
         for prompt in manifest.prompts.iter().map(|prompt| prompt.name.as_str()) {
             if manifest.refused.iter().any(|refusal| refusal.task == task.name && refusal.prompt == prompt) {
@@ -42,15 +56,19 @@ fn analyse_with(manifest: &RunManifest, records: &[Record], range: &dyn Fn(&str)
             }
             for metric in task.scorers() {
                 for family in &families {
-                    let axis = Axis::of(manifest, family);
-                    let measured = cells.measure(task, prompt, family, metric, axis, range(metric));
-                    if !measured.is_empty() {
-                        curves.push(curve(task, family, prompt, metric, axis, measured, manifest.seed));
-                    }
+                    groups.push((task, prompt, metric, *family));
                 }
             }
         }
     }
+    let mut curves = in_parallel(&groups, |&(task, prompt, metric, family)| {
+        let axis = Axis::of(manifest, family);
+        let measured = cells.measure(task, prompt, family, metric, axis, range(metric));
+        (!measured.is_empty()).then(|| {
+            let chance = chance(task, metric);
+            curve(task, family, prompt, metric, axis, measured, chance, manifest.seed)
+        })
+    });
     adjust(&mut curves);
     let order = order(manifest, &families, &curves);
     Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused: manifest.refused.clone() }
@@ -62,10 +80,24 @@ fn chance(task: &Task, metric: &str) -> Option<f64> {
     (metric == task.discontinuous || same).then_some(task.chance)
 }
 
+/// The curves of groups, in their order whatever the number of threads; each curve is the work of one.
+fn in_parallel<G: Sync>(groups: &[G], curve: impl Fn(&G) -> Option<Curve> + Sync + Send) -> Vec<Curve> {
+    groups.par_iter().with_max_len(1).filter_map(curve).collect()
+}
+
 /// One curve and its verdict.
-fn curve(task: &Task, family: &str, prompt: &str, metric: &str, axis: Axis, measured: Vec<Measured>, seed: u64) -> Curve {
-    let chance = chance(task, metric);
-    let question = Question { chance, unit: axis.unit(), seed };
+#[expect(clippy::too_many_arguments, reason = "what a curve is known by, and what was measured")]
+fn curve(
+    task: &Task,
+    family: &str,
+    prompt: &str,
+    metric: &str,
+    axis: Axis,
+    measured: Vec<Measured>,
+    chance: Option<f64>,
+    seed: u64,
+) -> Curve {
+    let question = Question { chance, unit: axis.unit(), seed, is_pooled: family == published::POOLED };
     let finding = robust(&question, &measured);
     Curve {
         task: task.name.clone(),

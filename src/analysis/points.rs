@@ -12,7 +12,7 @@ const RESAMPLES: usize = 1_000;
 
 /// What models are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Axis {
+pub enum Axis {
     /// Training compute.
     Flops,
     /// Parameters.
@@ -22,17 +22,20 @@ pub(super) enum Axis {
 }
 
 impl Axis {
+    /// Every axis, the one that is preferred first.
+    pub const ALL: [Self; 3] = [Self::Flops, Self::Params, Self::Tokens];
+
     /// The axis of a family: the first one that every model has, or else that any has.
     pub(super) fn of(manifest: &RunManifest, family: &str) -> Self {
-        let all = [Self::Flops, Self::Params, Self::Tokens];
         let models = || manifest.models.iter().filter(|model| model.family == family);
-        let full = all.into_iter().find(|axis| models().all(|model| axis.place(&model.scale).is_some()));
-        let some = || all.into_iter().find(|axis| models().any(|model| axis.place(&model.scale).is_some()));
+        let full = Self::ALL.into_iter().find(|axis| models().all(|model| axis.place(&model.scale).is_some()));
+        let some = || Self::ALL.into_iter().find(|axis| models().any(|model| axis.place(&model.scale).is_some()));
         full.or_else(some).unwrap_or(Self::Flops)
     }
 
     /// The word used in files.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Flops => "flops",
             Self::Params => "params",
@@ -50,7 +53,7 @@ impl Axis {
     }
 
     /// Where a model stands; none when unknown, or not a place on a logarithmic axis.
-    fn place(self, scale: &Scale) -> Option<f64> {
+    pub(super) fn place(self, scale: &Scale) -> Option<f64> {
         let place = match self {
             Self::Flops => scale.flops,
             Self::Params => scale.params,
@@ -193,7 +196,7 @@ fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
     let count = |value: f64| scores.iter().filter(|score| (**score - value).abs() < f64::EPSILON).count();
     let (right, wrong) = (count(1.0), count(0.0));
     if right + wrong == scores.len() {
-        return wilson(right, level.n);
+        return wilson(right as f64, level.n as f64);
     }
     // One seed for all: the interval of a model must not depend on which other models there are.
     bootstrap_mean(scores, RESAMPLES, 0)

@@ -1,14 +1,24 @@
 //! The verdict on a curve: the tests of `evidence`, in the order of the table of verdicts.
 
-use crate::schema::{Evidence, Onset, Verdict};
-use crate::stats::lower_tail;
+use crate::schema::{Evidence, Onset, Sizes, Verdict};
+use crate::stats::minimal_effect;
 
-use super::evidence::{
-    ALPHA, PLATEAU_MODELS, Trend, above, breakthrough, dip, highest, items_trend, lowest, margin, plateau, resolution,
-    step_down, trend,
-};
-use super::level::{Level, pool};
+use super::definition::{ALPHA, Definition};
+use super::evidence::{Trend, above, dip, highest, items_trend, lowest, resolution, step_down, trend};
+use super::level::Level;
+use super::likelihood::Items;
+use super::posterior::{Posterior, posterior};
+use super::shape::{Seen, Shape};
 use super::words;
+
+/// The least probability of emergence that is called emergent: by simulation, the smallest at which every null keeps to 5 %.
+const EMERGENT: f64 = 0.6;
+/// The least probability with which any other shape is named.
+const LIKELY: f64 = 0.5;
+/// What a flat curve could not have gained unseen: at its end, as a part of the headroom; at each model, by its items alone.
+const SEEN_GAIN: f64 = 0.1;
+/// The excess over chance for which the number of items needed is given.
+const GATE: f64 = 0.03;
 
 /// Fewest models that can show anything: three models give a monotone trend a p-value of 1/6 at best.
 const MODELS: usize = 4;
@@ -22,6 +32,8 @@ pub(super) struct Question<'a> {
     pub(super) unit: &'a str,
     /// Seed of the permutation test.
     pub(super) seed: u64,
+    /// Whether the models are of several families.
+    pub(super) is_pooled: bool,
 }
 
 /// What the tests answer.
@@ -67,115 +79,135 @@ fn unfinished(evidence: Evidence) -> Finding {
     }
 }
 
-/// Curves of a metric with a chance.
+/// Curves of a metric with a chance: the posterior of shapes says what the curve is, the tests of the definition whether its
+/// parts hold one by one, and both must agree.
 ///
-/// The p-value is that of the definition of emergence, an intersection-union test (Berger 1982, Technometrics 24:295): the
-/// largest of the plateau's and of the two largest models'. The strength of the evidence, `emergence`, is one minus it,
-/// times the gain `(ymax - c) / (1 - c)`; for the largest model alone it is half of what the plateau and that model give,
-/// because nothing repeats it; and zero unless the plateau at chance and the rise are both there.
+/// A probability is always the least over two items going the other way at any model. `emergence` is that of the shape
+/// "emergent"; the p-value is that of the definition.
 fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Finding {
-    let p_above = above(levels, chance);
-    let first = step_down(&p_above);
-    let (below, after) = levels.split_at_checked(first).unwrap_or((levels, &[]));
-    let margin = margin(levels, chance);
-    let whole = trend(levels, question.seed);
-    let growing = items_trend(after).fall > ALPHA;
-    // With nothing above, the plateau is that of the models that emergence would leave for it.
-    let flat = plateau(if after.is_empty() { levels } else { below }, chance, margin);
-    let split = if after.is_empty() { levels.len() - 2 } else { first };
-    let tested = plateau(levels.get(..split).unwrap_or_default(), chance, margin);
-    let second = p_above.iter().rev().nth(1).copied().unwrap_or(1.0);
-    let largest = p_above.last().copied().unwrap_or(1.0);
-    let p_value = tested.p.max(second).max(largest);
-
-    let broken = breakthrough(levels, chance);
-    let dipped = dip(levels, margin);
+    let unit = levels.first().map_or(1.0, |level| level.x);
+    let items: Vec<Items> = levels.iter().map(|level| level.items(unit)).collect();
+    let scales: Vec<f64> = items.iter().map(|item| item.x).collect();
+    let Some(sizes) = Sizes::new(&scales, chance).filter(|sizes| sizes.count >= MODELS) else {
+        let words = "the models are of fewer than 4 different sizes".to_owned();
+        return unfinished(part("resolution", None, None, words));
+    };
+    let posterior = posterior(&items, &sizes, question.is_pooled);
+    let rises = |seen: &Seen| matches!(seen.shape, Shape::Emergent | Shape::Breakthrough);
+    let quantile = |value: fn(&Seen) -> f64| posterior.quantiles(rises, value, [0.025, 0.5, 0.975]);
+    let knee = quantile(|seen| seen.knee).unwrap_or([sizes.last; 3]);
+    let definition = Definition::at(knee[1], &items, &sizes, question.is_pooled);
+    let holds = definition.filter(Definition::holds).filter(|definition| definition.is_at_chance(chance));
+    let run = holds.map_or(0, |definition| definition.run);
+    let end = posterior.quantiles(|_| true, |seen| seen.end, [0.95]).map_or(1.0, |[end]| end);
+    let is_breakthrough = posterior.least_rise >= EMERGENT
+        && posterior.shapes[Shape::Breakthrough as usize] > posterior.shapes[Shape::Emergent as usize]
+        && definition.is_some_and(|definition| definition.rises());
+    let emergence = posterior.least(Shape::Emergent);
+    // A claim must stand whatever two items do; that nothing begins here need only be likely.
+    let surely = |shape: Shape| posterior.least(shape) >= LIKELY;
+    let likely = |shape: Shape| posterior.shapes[shape as usize] >= LIKELY;
     let resolution = resolution(levels, chance);
-    let at_chance = after.is_empty() && nothing_above(levels, &p_above, chance, margin);
-    let verdict = if whole.fall <= ALPHA {
+    let verdict = if surely(Shape::Inverse) {
         Verdict::Inverse
-    } else if dipped.is_some() {
+    } else if surely(Shape::UShaped) {
         Verdict::UShaped
-    } else if flat.holds() && growing_rise(after, growing) {
-        if after.len() >= 2 { Verdict::Emergent } else { Verdict::EmergentLastPoint }
-    } else if broken.is_some() {
+    } else if emergence >= EMERGENT && run >= 2 {
+        Verdict::Emergent
+    } else if emergence >= EMERGENT && run == 1 {
+        Verdict::EmergentLastPoint
+    } else if is_breakthrough {
         Verdict::BreakthroughFromPlateau
-    } else if !after.is_empty() && whole.rise <= ALPHA && (first < 2 || trend(below, question.seed).rise <= ALPHA) {
-        // Growth from the first models on must be seen: a plateau that is only too short or too few items to be shown is
-        // no evidence against one.
+    } else if likely(Shape::Smooth) {
         Verdict::Smooth
-    } else if first == 0 {
+    } else if likely(Shape::AboveChance) {
         Verdict::AboveChance
-    } else if at_chance && resolution <= margin {
+    } else if likely(Shape::Flat) && end <= SEEN_GAIN.mul_add(1.0 - chance, chance) && resolution <= SEEN_GAIN {
         Verdict::Flat
     } else {
         Verdict::Unresolved
     };
 
-    let mut evidence = Vec::new();
-    evidence.push(plateau_words(question, if after.is_empty() { levels } else { below }, &flat, chance, margin));
+    let p_above = above(levels, chance);
+    let first = step_down(&p_above);
+    let mut evidence = vec![shape_words(&posterior)];
+    if let Some(definition) = &definition {
+        evidence.extend(definition_words(question, definition, chance));
+    }
+    let (_, after) = levels.split_at_checked(first).unwrap_or((levels, &[]));
     evidence.push(above_words(question, levels, after, &p_above, chance));
     if after.len() >= 2 {
-        let words = if growing {
-            "among the models above chance the score does not fall"
-        } else {
-            "among the models above chance the score falls"
-        };
         let p = items_trend(after).fall;
-        evidence.push(part("growth", None, Some(p), format!("{words} ({} for a fall)", words::p(p))));
+        let falls = if p <= ALPHA { "falls" } else { "does not fall" };
+        let words = format!("among the models above chance the score {falls} ({} for a fall)", words::p(p));
+        evidence.push(part("growth", None, Some(p), words));
     }
-    if let Some(broken) = broken {
-        let words = format!(
-            "{} stay on a level of {}, above chance, and every larger one breaks out of it ({})",
-            words::models(broken.models),
-            words::score(broken.mean),
-            words::p(broken.p)
-        );
-        evidence.push(part("breakthrough", Some(broken.mean), Some(broken.p), words));
+    evidence.push(trend_words(trend(levels, question.seed)));
+    let least = levels.iter().map(|level| level.n).min().unwrap_or_default();
+    let mut words =
+        format!("{least} items would show an excess over chance of {} four times out of five", words::score(resolution));
+    if verdict == Verdict::Unresolved {
+        words += &format!("; an excess of {} needs {}", words::score(GATE), needed(chance, GATE));
     }
-    if let Some((dipped, low)) = dipped.and_then(|dipped| levels.get(dipped.at).map(|low| (dipped, low))) {
-        evidence.push(dip_words(question, low, dipped.p));
-    }
-    evidence.push(trend_words(whole));
-    let words = format!(
-        "{} items per model would show an excess over chance of {} four times out of five; the margin is {}{}",
-        levels.iter().map(|level| level.n).min().unwrap_or_default(),
-        words::score(resolution),
-        words::score(margin),
-        if verdict == Verdict::Unresolved && at_chance { ", so nothing can be said to be at chance" } else { "" }
-    );
     evidence.push(part("resolution", Some(resolution), None, words));
 
-    let shaped = matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint);
-    let gain = ((highest(levels) - chance) / (1.0 - chance).max(1e-9)).clamp(0.0, 1.0);
-    let strength = match verdict {
-        Verdict::Emergent => 1.0 - p_value,
-        Verdict::EmergentLastPoint => 0.5 * (1.0 - tested.p.max(largest)),
-        _ => 0.0,
-    };
-    let mut onset = match broken {
-        Some(broken) if verdict == Verdict::BreakthroughFromPlateau => self::onset(levels, broken.models),
-        _ => self::onset(levels, first),
-    };
+    let mut onset = onset(levels, first);
     let mut sharpness = None;
-    if shaped {
-        onset.knee = crossing(levels, chance + margin);
-        onset.midpoint = crossing(levels, f64::midpoint(chance, highest(levels)));
-        sharpness = onset.knee.zip(onset.midpoint).map(|(knee, midpoint)| (midpoint / knee).log10());
+    if matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau) {
+        let scale = |log: f64| unit * 10_f64.powf(log);
+        onset.low = Some(scale(knee[0]));
+        onset.knee = Some(scale(knee[1]));
+        onset.high = Some(scale(knee[2]));
+        onset.midpoint = quantile(|seen| seen.midpoint).map(|middle| scale(middle[1]));
+        sharpness = quantile(|seen| seen.midpoint - seen.knee).map(|decades| decades[1]);
     }
-    Finding { verdict, emergence: strength * gain, p_value: Some(p_value), onset, sharpness, evidence }
+    let p_value = definition.map(|definition| definition.p_value());
+    Finding { verdict, emergence, p_value, onset, sharpness, evidence }
 }
 
-/// Whether there is a rise and it lasts.
-fn growing_rise(after: &[Level], growing: bool) -> bool {
-    !after.is_empty() && (after.len() < 2 || growing)
+/// The items per model with which an excess over chance would be seen four times out of five.
+fn needed(chance: f64, excess: f64) -> usize {
+    (1..=24).map(|power| 1 << power).find(|&n| minimal_effect(chance, n) <= excess).unwrap_or(usize::MAX)
 }
 
-/// Whether no model is above chance (Bonferroni over the models), and all together are not above the margin.
-fn nothing_above(levels: &[Level], p_above: &[f64], chance: f64, margin: f64) -> bool {
-    let all = pool(levels);
-    p_above.iter().all(|p| p * levels.len() as f64 > ALPHA)
-        && lower_tail(all.at_most(), all.n, (chance + margin).min(1.0)) <= ALPHA
+fn shape_words(posterior: &Posterior) -> Evidence {
+    let names =
+        ["emergent", "breakthrough", "smooth", "a plateau too short to tell", "above chance", "flat", "inverse", "U-shaped"];
+    let mut shapes: Vec<(f64, &str)> = posterior.shapes.iter().copied().zip(names).collect();
+    shapes.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let said: Vec<String> =
+        shapes.iter().take(3).filter(|(p, _)| *p >= 0.005).map(|(p, name)| format!("{name} {p:.2}")).collect();
+    let least = posterior.least(Shape::Emergent);
+    let words =
+        format!("probability of the shapes: {}; emergent at least {least:.2} whatever two items do", said.join(", "));
+    part("shape", Some(posterior.shapes[Shape::Emergent as usize]), None, words)
+}
+
+fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64) -> Vec<Evidence> {
+    let level = definition.is_at_chance(chance);
+    let plateau = format!(
+        "the {} below the knee, over {:.1} decades, score {} on average, {} chance ({}) by more than {} ({})",
+        words::sizes(definition.before),
+        definition.decades,
+        words::score(definition.plateau),
+        if level { "not above" } else { "above" },
+        words::score(chance),
+        words::score(definition.margin),
+        words::p(definition.p_plateau)
+    );
+    let rise = format!(
+        "the largest model is {}above chance and the plateau ({}); the {} from the knee on together {}; {} up to the largest one by one",
+        if definition.p_largest < ALPHA { "" } else { "not significantly " },
+        words::p(definition.p_largest),
+        words::sizes(definition.after),
+        words::p(definition.p_after),
+        words::sizes(definition.run)
+    );
+    let _ = question;
+    vec![
+        part("plateau", Some(definition.plateau), Some(definition.p_plateau), plateau),
+        part("rise", Some(definition.run as f64), Some(definition.p_largest.max(definition.p_after)), rise),
+    ]
 }
 
 /// The bracket that always holds: the last model not above chance and the first one above.
@@ -184,16 +216,6 @@ fn onset(levels: &[Level], first: usize) -> Onset {
     let below = first.checked_sub(1).and_then(|last| levels.get(last)).map(|level| level.x);
     let bracket = above.and(below);
     Onset { below, above, knee: None, midpoint: None, low: bracket, high: bracket.and(above) }
-}
-
-/// Where the curve, drawn straight between models over log scale, rises through a value for the last time.
-fn crossing(levels: &[Level], value: f64) -> Option<f64> {
-    levels.windows(2).rev().find_map(|pair| {
-        let [a, b] = pair else { return None };
-        let (low, high) = (a.mean(), b.mean());
-        let part = (value - low) / (high - low);
-        (low < value && value <= high).then(|| a.x * (b.x / a.x).powf(part))
-    })
 }
 
 /// Curves of a metric without a chance: only their trend can be judged, and emergence is never claimed.
@@ -229,36 +251,6 @@ fn without_chance(question: &Question<'_>, levels: &[Level]) -> Finding {
         _ => {}
     }
     Finding { verdict, emergence: 0.0, p_value: None, onset: Onset::default(), sharpness: None, evidence }
-}
-
-fn plateau_words(
-    question: &Question<'_>,
-    below: &[Level],
-    flat: &super::evidence::Plateau,
-    chance: f64,
-    margin: f64,
-) -> Evidence {
-    let Some(last) = below.last() else {
-        return part("plateau", None, None, "no model is at chance".to_owned());
-    };
-    let mut words = format!(
-        "{} up to {} {} score {} on average against a chance of {}",
-        words::models(flat.models),
-        words::scale(last.x),
-        question.unit,
-        words::score(flat.mean),
-        words::score(chance)
-    );
-    if !flat.is_long() {
-        words += &format!(
-            "; too short for a plateau ({PLATEAU_MODELS} models over a decade are needed, here {:.1} decades)",
-            flat.decades
-        );
-        return part("plateau", Some(flat.mean), None, words);
-    }
-    let sign = if flat.holds() { "" } else { " not shown to be" };
-    words += &format!(";{sign} below {} ({})", words::score(chance + margin), words::p(flat.p));
-    part("plateau", Some(flat.mean), Some(flat.p), words)
 }
 
 fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_above: &[f64], chance: f64) -> Evidence {

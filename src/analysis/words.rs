@@ -21,3 +21,8 @@ pub(super) fn p(value: f64) -> String {
 pub(super) fn models(count: usize) -> String {
     if count == 1 { "1 model".to_owned() } else { format!("{count} models") }
 }
+
+/// A count of sizes.
+pub(super) fn sizes(count: usize) -> String {
+    if count == 1 { "1 size".to_owned() } else { format!("{count} sizes") }
+}

@@ -9,7 +9,7 @@ use super::diagnose::Problem;
 use super::print::println;
 use super::{Global, exit};
 use crate::schema::manual::{page, summary};
-use crate::{config, ladder, prompting, providers, scorers, tasks, tools};
+use crate::{config, curves, ladder, prompting, providers, scorers, tasks, tools};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Scorers,
     /// Dialects of HTTP APIs.
     Providers,
+    /// What a score could look like as a function of scale.
+    Curves,
     /// What a model may call.
     Tools,
     /// The built-in models.
@@ -55,6 +57,7 @@ pub(super) fn list(kind: Option<Kind>, name: Option<&str>, file: Option<&Path>, 
         Kind::Techniques => prompting::TECHNIQUES.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Scorers => scorers::SCORERS.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Providers => providers::PROVIDERS.iter().map(|item| source(item.name(), item.source())).collect(),
+        Kind::Curves => curves::CURVES.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Tools => tools::TOOLS.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Models => ladder::cards()
             .map_err(Problem::other)?

@@ -116,10 +116,16 @@ enum Command {
         #[command(flatten)]
         what: What,
     },
-    /// Rebuild the analysis of a run from its records.
+    /// Rebuild the analysis of a run from its records, or analyse a CSV file of scores.
     Analyze {
-        /// The run; the last one by default.
-        run: Option<String>,
+        /// The run, the last one by default; or a file whose name ends in .csv.
+        what: Option<String>,
+        /// What the models of a file are ordered by.
+        #[arg(long, value_name = "flops|params|tokens")]
+        x: Option<String>,
+        /// Analyse the models of all families of a file as one curve too.
+        #[arg(long, value_name = "families")]
+        pool: Option<Pool>,
         #[command(flatten)]
         results: Results,
     },
@@ -170,6 +176,13 @@ enum Command {
     },
 }
 
+/// What is analysed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Pool {
+    /// All families.
+    Families,
+}
+
 /// Where runs are.
 #[derive(Debug, Clone, Args)]
 struct Results {
@@ -216,7 +229,10 @@ pub fn main() -> ExitCode {
         Command::Run { what, retry_failed, no_retry } => run::run(&what, retry_failed, no_retry, global),
         Command::Plan { what } => plan::plan(&what, global),
         Command::Score { what } => run::score(&what, global),
-        Command::Analyze { run, results } => report::analyze(run.as_deref(), &results.out, global),
+        Command::Analyze { what: Some(file), x, pool, results } if file.to_lowercase().ends_with(".csv") => {
+            report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)
+        }
+        Command::Analyze { what, results, .. } => report::analyze(what.as_deref(), &results.out, global),
         Command::Report { run, results } => report::report(run.as_deref(), &results.out, global),
         Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::diagnose::Problem;
+use super::print::eprintln;
 use super::run::store_path;
 use super::{Global, exit, output};
 use crate::schema::{Analysis, RunManifest};
 use crate::store::{Store, StoreError};
-use crate::{analysis, report};
+use crate::{analysis, interop, report};
 
 /// The run of that name, or the last one: the one that `latest` points at.
 pub(super) fn find(name: Option<&str>, out: &Path) -> Result<(Store, RunManifest), Problem> {
@@ -39,15 +40,46 @@ pub(super) fn open(out: &Path) -> Result<Store, Problem> {
     })
 }
 
+/// Analyses a file of scores and writes the same files as for a run, under the file's name.
+pub(super) fn analyze_file(file: &Path, axis: Option<&str>, pool: bool, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let axis =
+        match axis {
+            None => None,
+            Some(name) => {
+                let known = analysis::Axis::ALL.map(analysis::Axis::name);
+                let found = analysis::Axis::ALL.into_iter().find(|axis| axis.name() == name);
+                Some(found.ok_or_else(|| {
+                    Problem::with_help(format!("no axis `{name}`"), &crate::config::suggestion(name, &known))
+                })?)
+            }
+        };
+    let read = interop::read_curves(file).map_err(Problem::other)?;
+    if !global.quiet {
+        for note in &read.notes {
+            eprintln!("{}: {note}", file.display());
+        }
+    }
+    let name = file.file_stem().map_or_else(|| "curves".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let (manifest, analysis) = analysis::analyse_published(&name, &read.scores, analysis::Options { axis, pool });
+    write(&manifest, &analysis, out)?;
+    output::analysis(&manifest, &analysis, global);
+    Ok(exit::DONE)
+}
+
+fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), Problem> {
+    let directory = out.join(&manifest.run);
+    for (name, bytes) in report::files(manifest, analysis).map_err(Problem::other)? {
+        let path = directory.join(name);
+        write_whole(&path, &bytes).map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
 /// Analyses a run and writes every derived file, each whole or not at all.
 pub(super) fn derive(store: &Store, manifest: &RunManifest, out: &Path) -> Result<Analysis, Problem> {
     let records = store.records(&manifest.run).map_err(Problem::other)?;
     let analysis = analysis::analyse(manifest, &records);
-    let directory = out.join(&manifest.run);
-    for (name, bytes) in report::files(manifest, &analysis).map_err(Problem::other)? {
-        let path = directory.join(name);
-        write_whole(&path, &bytes).map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
-    }
+    write(manifest, &analysis, out)?;
     Ok(analysis)
 }
 

@@ -66,7 +66,7 @@ fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64]
         .enumerate()
         .map(|(index, mean)| {
             let n = 196;
-            let interval = wilson((mean * 196.0).max(0.0).round() as usize, n).filter(|_| chance.is_some());
+            let interval = wilson((mean * 196.0).max(0.0).round(), n as f64).filter(|_| chance.is_some());
             Point {
                 model: format!("rung-{index}"),
                 seed: Some(1),
@@ -214,7 +214,9 @@ fn the_headline_says_what_emerges_where_and_what_brings_it_forward() {
     let finding = page.lines().find(|line| line.starts_with("- **addition-3**")).unwrap();
     let words = "- **addition-3** emerges between 1.1e11 and 6.5e11 FLOPs with scratchpad &lt;&amp;\">; later, at 2.3e13 FLOPs, with few-shot; never with calculator";
     assert_eq!(finding, words);
-    assert!(page.contains("Without emergence: word-in-context: unresolved with few-shot; smooth with scratchpad &lt;&amp;\">."));
+    assert!(
+        page.contains("Without emergence: word-in-context: unresolved with few-shot; smooth with scratchpad &lt;&amp;\">.")
+    );
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! The words of the field: plain states that are written to disk, and the traits of what can be extended.
 
 mod analysis;
+mod curve;
 mod exchange;
 pub mod manual;
 mod prompt;
+mod published;
 mod record;
 mod task;
 mod wire;
 
 pub use analysis::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Onset, Order, Point, Verdict};
+pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
 pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
 pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};
+pub use published::PublishedScore;
 pub use record::{
     ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, Refusal, RunManifest, Scale, Score, ScoreRange, Scorer,
     record_id,

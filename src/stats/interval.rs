@@ -15,15 +15,15 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Wilson's 95 % score interval of `k` successes in `n` trials; none without trials.
+/// Wilson's 95 % score interval of `k` successes in `n` trials, either of which may be an effective number; none without
+/// trials.
 ///
 /// `(k + z^2/2 ± z sqrt(k (n - k) / n + z^2/4)) / (n + z^2)` (Wilson 1927, JASA 22:209).
 #[must_use]
-pub fn wilson(k: usize, n: usize) -> Option<Interval> {
-    if n == 0 || k > n {
+pub fn wilson(k: f64, n: f64) -> Option<Interval> {
+    if !(n > 0.0 && (0.0..=n).contains(&k)) {
         return None;
     }
-    let (k, n) = (k as f64, n as f64);
     let centre = k + Z * Z / 2.0;
     let half = Z * (k * (n - k) / n + Z * Z / 4.0).sqrt();
     let total = n + Z * Z;

@@ -2,12 +2,16 @@
 //!
 //! Known values from scipy and statsmodels are in `tests/goldens/stats.json`, written by `tests/goldens/stats.py`.
 
+mod beta_binomial;
 mod binomial;
+mod integrate;
 mod interval;
 mod multiple;
 mod trend;
 
+pub use beta_binomial::BetaBinomial;
 pub use binomial::{lower_tail, minimal_effect, upper_tail};
+pub use integrate::{Draws, Effort, adaptive, tempered};
 pub use interval::{Interval, bootstrap_mean, wilson};
 pub use multiple::benjamini_hochberg;
 pub use trend::{Contrast, Group, contrast, permutation_trend};

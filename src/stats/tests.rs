@@ -26,11 +26,11 @@ fn close(got: f64, wanted: f64) {
 #[test]
 fn wilson_agrees_with_statsmodels() {
     for row in golden("wilson") {
-        let interval = wilson(count(&row[0]), count(&row[1])).unwrap();
+        let interval = wilson(number(&row[0]), number(&row[1])).unwrap();
         close(interval.low, number(&row[2]));
         close(interval.high, number(&row[3]));
     }
-    assert_eq!(wilson(0, 0), None);
+    assert_eq!(wilson(0.0, 0.0), None);
 }
 
 #[test]

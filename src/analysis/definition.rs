@@ -1,0 +1,147 @@
+//! The definition of emergence, tested part by part on the data: at chance before the knee; the largest model, and all after
+//! the knee together, above chance and above the plateau; an unbroken run of such models up to the largest; no fall after.
+//!
+//! Every part must hold, so the p-value of the whole is the largest of the parts (Berger 1982, Technometrics 24:295). The knee
+//! was chosen by looking, so the part that depends on it most, the plateau, is corrected for every knee that could have been.
+
+use crate::schema::Sizes;
+use crate::stats::BetaBinomial;
+
+use super::likelihood::Items;
+
+/// Level of every test.
+pub(super) const ALPHA: f64 = 0.05;
+/// Correlation of items within a model that the tests allow for: the middle of the prior.
+const CORRELATION: f64 = 0.0023;
+/// The smallest rate that is tested against: a strategy that never hits does not exist.
+const SMALLEST_CHANCE: f64 = 1e-3;
+/// Items that may go the other way at the largest model.
+const FLIPS: f64 = 2.0;
+/// Fewest models on a plateau.
+pub(super) const PLATEAU_MODELS: usize = 3;
+
+/// The parts of the definition at a knee.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Definition {
+    /// Sizes before the knee.
+    pub(super) before: usize,
+    /// Decades they span.
+    pub(super) decades: f64,
+    /// Their pooled mean.
+    pub(super) plateau: f64,
+    /// How far above chance a plateau may lie: a fifth of the gain, at least .02.
+    pub(super) margin: f64,
+    /// Models before the knee that are above chance plus the margin, each by a test corrected for their number.
+    pub(super) strays: usize,
+    /// P-value against a plateau above chance plus the margin, times the number of possible knees.
+    pub(super) p_plateau: f64,
+    /// P-value against a largest model that is at chance, or on the plateau.
+    pub(super) p_largest: f64,
+    /// The same with two items fewer right.
+    pub(super) p_largest_less: f64,
+    /// P-value of all models from the knee on together.
+    pub(super) p_after: f64,
+    /// Sizes above chance in an unbroken run up to the largest.
+    pub(super) run: usize,
+    /// Sizes from the knee on.
+    pub(super) after: usize,
+}
+
+impl Definition {
+    /// Tests the definition with the models below `knee` as the plateau, or as much of one as it asks for.
+    pub(super) fn at(knee: f64, items: &[Items], sizes: &Sizes, is_pooled: bool) -> Option<Self> {
+        let chance = sizes.chance;
+        let cut = knee.max(sizes.plateau_end + 1e-6).min(sizes.last);
+        let (before, after): (Vec<Items>, Vec<Items>) = items.iter().partition(|item| item.x < cut);
+        let (plateau, rest) = (pool(&before)?, pool(&after)?);
+        let at_the_end = pool(&after.iter().copied().filter(|item| item.x >= sizes.last).collect::<Vec<_>>())?;
+        let margin = (0.2 * (rest.mean().max(at_the_end.mean()) - chance)).max(0.02);
+        // A model of the plateau is worth fewer items than it has, because its items are correlated.
+        let worth = |item: &Items| 1.0 / (item.n - 1.0).mul_add(CORRELATION, 1.0);
+        let (mut right, mut wrong) = (1.0, 1.0);
+        for item in &before {
+            right += item.right * worth(item);
+            wrong += (item.n - item.right) * worth(item);
+        }
+        let p = |item: &Items, less: f64| {
+            let hits = (item.right - less).max(0.0);
+            let at_chance =
+                BetaBinomial::with_correlation(item.n, chance.max(SMALLEST_CHANCE), CORRELATION).upper_tail(hits);
+            let own = worth(item);
+            let on_plateau = BetaBinomial { n: item.n * own, alpha: right, beta: wrong }.upper_tail(hits * own);
+            at_chance.max(on_plateau)
+        };
+        let largest: Vec<&Items> = if is_pooled {
+            // The largest eighth of many families: one of them may be poor at any size.
+            items.iter().rev().take((items.len() / 8).max(1)).collect()
+        } else {
+            items.iter().filter(|item| item.x >= sizes.last).collect()
+        };
+        let median = |less: f64| {
+            let mut values: Vec<f64> = largest.iter().map(|item| p(item, less)).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(1.0)
+        };
+        let worth_after = after.iter().map(|item| item.n * worth(item)).sum::<f64>() / rest.n;
+        let (n, hits) = (rest.n * worth_after, rest.right * worth_after);
+        let pooled = BetaBinomial::with_correlation(n, chance.max(SMALLEST_CHANCE), 1e-4).upper_tail(hits);
+        let p_after = pooled.max(BetaBinomial { n, alpha: right, beta: wrong }.upper_tail(hits));
+        let is_above = |item: &&Items| p(item, 0.0) < ALPHA && item.mean() > chance + margin;
+        let stray = |item: &&Items| {
+            let at_chance = BetaBinomial::with_correlation(item.n, chance.max(SMALLEST_CHANCE), CORRELATION);
+            item.mean() > chance + margin && at_chance.upper_tail(item.right) < ALPHA / before.len() as f64
+        };
+        let run: Vec<f64> = after.iter().rev().take_while(is_above).map(|item| item.x).collect();
+        let highest = (chance + margin).min(1.0 - 1e-9);
+        // At or below the plateau's score if it were at the margin: as many wrong or more.
+        let many = BetaBinomial::with_correlation(plateau.n, 1.0 - highest, CORRELATION / before.len() as f64);
+        let knees = (distinct(items.iter().map(|item| item.x)) + 1).saturating_sub(PLATEAU_MODELS + 1).max(1);
+        Some(Self {
+            before: distinct(before.iter().map(|item| item.x)),
+            decades: before.last()?.x - before.first()?.x,
+            plateau: plateau.mean(),
+            margin,
+            // Where families are pooled, one that is ahead of its scale is no model of the plateau out of order.
+            strays: if is_pooled { 0 } else { before.iter().filter(stray).count() },
+            p_plateau: (many.upper_tail(plateau.n - plateau.right) * knees as f64).min(1.0),
+            p_largest: median(0.0),
+            p_largest_less: median(FLIPS),
+            p_after,
+            run: distinct(run.into_iter()),
+            after: distinct(after.iter().map(|item| item.x)),
+        })
+    }
+
+    /// The p-value of the whole.
+    pub(super) fn p_value(&self) -> f64 {
+        self.p_plateau.max(self.p_largest).max(self.p_after)
+    }
+
+    /// Whether the plateau is at chance and the rise is there, whatever two items of the largest model do.
+    pub(super) fn holds(&self) -> bool {
+        self.rises() && self.before >= PLATEAU_MODELS
+    }
+
+    /// Whether the models after the knee are above chance and above what was before.
+    pub(super) fn rises(&self) -> bool {
+        self.p_largest < ALPHA && self.p_largest_less < ALPHA && self.p_after < ALPHA
+    }
+
+    /// Whether the plateau's mean is within the margin of chance, and so is every model of it but one in ten.
+    pub(super) fn is_at_chance(&self, chance: f64) -> bool {
+        self.plateau <= chance + self.margin && self.strays <= self.before / 10
+    }
+}
+
+fn pool(items: &[Items]) -> Option<Items> {
+    let first = items.first()?;
+    let sum = |value: fn(&Items) -> f64| items.iter().map(value).sum::<f64>();
+    Some(Items { x: first.x, right: sum(|item| item.right), n: sum(|item| item.n) })
+}
+
+/// Number of different values among sorted ones.
+fn distinct(values: impl Iterator<Item = f64>) -> usize {
+    let mut values: Vec<f64> = values.collect();
+    values.dedup();
+    values.len()
+}

@@ -1,0 +1,150 @@
+//! How probable the scores of a curve's models are, given a proposed curve and the noise around it.
+//!
+//! Items are beta-binomial about the curve. Every model stands at its scale plus a random shift of its own, because models
+//! differ in how well they use their compute; the shift is integrated out. Two rare accidents have a probability of their own:
+//! an evaluation that failed in part and fell to or below chance, and one that came out anywhere.
+
+use std::sync::LazyLock;
+
+use crate::schema::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
+use crate::stats::BetaBinomial;
+
+/// Dimensions of the cube: those of the curve, the shift of models and the correlation of items.
+pub(super) const DIMENSIONS: usize = CURVE_DIMENSIONS + 2;
+/// Points of the table of a model's likelihood, even in the arcsine of the root of the score.
+const GRID: usize = 401;
+/// Correlations of items within a model, evenly probable.
+const CORRELATIONS: [f64; 5] = [2e-4, 7e-4, 2.3e-3, 7.6e-3, 2.5e-2];
+/// The probability that an evaluation fell to chance or below, and that it came out anywhere.
+const FELL: f64 = 0.02;
+const ANYWHERE: f64 = 0.002;
+/// Nodes and weights of Gauss-Hermite quadrature for the standard normal distribution (seven points).
+const NODES: [(f64, f64); 7] = [
+    (-3.750_439_717_725_742, 5.482_688_559_722_178e-4),
+    (-2.366_759_410_734_541, 0.030_757_123_967_586_5),
+    (-1.154_405_394_739_968, 0.240_123_178_605_012_6),
+    (0.0, 0.457_142_857_142_857_1),
+    (1.154_405_394_739_968, 0.240_123_178_605_012_6),
+    (2.366_759_410_734_541, 0.030_757_123_967_586_5),
+    (3.750_439_717_725_742, 5.482_688_559_722_178e-4),
+];
+
+/// One model: how many items, how many right, where.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Items {
+    /// Decimal logarithm of its scale.
+    pub(super) x: f64,
+    /// Items right, or the sum of partial credit.
+    pub(super) right: f64,
+    /// Number of items.
+    pub(super) n: f64,
+}
+
+impl Items {
+    /// The mean score.
+    pub(super) fn mean(&self) -> f64 {
+        self.right / self.n
+    }
+}
+
+/// The noise about a curve.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noise {
+    /// Standard deviation of a model's shift, in decades.
+    pub(super) shift: f64,
+    /// Index of the correlation of items.
+    correlation: usize,
+}
+
+/// The score at a point of the grid.
+fn grid_score(index: usize) -> f64 {
+    let angle = index as f64 * std::f64::consts::FRAC_PI_2 / (GRID - 1) as f64;
+    angle.sin().powi(2).clamp(1e-6, 1.0 - 1e-6)
+}
+
+/// Resolution of the way from a root of a score to its grid point.
+const ROOTS: usize = 4096;
+
+/// The nearest grid point of a score up to one half, by its square root.
+static NEAREST: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let scale = 2.0 * (GRID - 1) as f64 / std::f64::consts::PI;
+    (0..=ROOTS)
+        .map(|root| {
+            let root = (root as f64 + 0.5) / ROOTS as f64 * std::f64::consts::FRAC_1_SQRT_2;
+            (root.min(1.0).asin() * scale).round() as u16
+        })
+        .collect()
+});
+
+fn nearest(nearest: &[u16], score: f64) -> usize {
+    let root = |score: f64| usize::from(nearest[(score.sqrt() * (ROOTS as f64 * std::f64::consts::SQRT_2)) as usize]);
+    if score <= 0.5 { root(score) } else { GRID - 1 - root(1.0 - score) }
+}
+
+/// The likelihood of one model's items at every correlation and grid point.
+struct Table(Vec<f64>);
+
+impl Table {
+    fn new(items: &Items) -> Self {
+        let at = |correlation: f64, index: usize| {
+            BetaBinomial::with_correlation(items.n, grid_score(index), correlation).ln_pmf(items.right).exp()
+        };
+        Self(CORRELATIONS.iter().flat_map(|&correlation| (0..GRID).map(move |index| at(correlation, index))).collect())
+    }
+}
+
+/// The likelihood of a set of models, ready to be evaluated many times.
+pub(super) struct Likelihood {
+    places: Vec<f64>,
+    tables: Vec<Table>,
+    accidents: Vec<f64>,
+    sizes: Sizes,
+    shifts: (f64, f64),
+    nearest: &'static [u16],
+}
+
+impl Likelihood {
+    /// `is_pooled`: models of several families, which differ more in their use of compute than those of one.
+    pub(super) fn new(items: &[Items], sizes: Sizes, is_pooled: bool) -> Self {
+        let accident = |item: &Items| {
+            let chance = sizes.chance * item.n;
+            let fell = if item.right <= chance + 1e-9 { FELL / (chance.floor() + 1.0) } else { 0.0 };
+            ANYWHERE / (item.n + 1.0) + fell
+        };
+        Self {
+            places: items.iter().map(|item| item.x).collect(),
+            tables: items.iter().map(Table::new).collect(),
+            accidents: items.iter().map(accident).collect(),
+            sizes,
+            shifts: if is_pooled { (0.10, 0.60) } else { (0.02, 0.40) },
+            nearest: &NEAREST,
+        }
+    }
+
+    /// The curve and the noise at a point of the cube.
+    pub(super) fn propose(&self, family: &dyn CurveFamily, cube: &[f64; DIMENSIONS]) -> (Proposal, Noise) {
+        let mut own = [0.0; CURVE_DIMENSIONS];
+        own.copy_from_slice(&cube[..CURVE_DIMENSIONS]);
+        let (low, high) = self.shifts;
+        let shift = low * (high / low).powf(cube[CURVE_DIMENSIONS]);
+        let correlation = ((cube[CURVE_DIMENSIONS + 1] * CORRELATIONS.len() as f64) as usize).min(CORRELATIONS.len() - 1);
+        (family.propose(&own, &self.sizes), Noise { shift, correlation })
+    }
+
+    /// The probability of one model's items.
+    pub(super) fn of_model(&self, model: usize, proposal: &Proposal, noise: Noise) -> f64 {
+        let row = &self.tables[model].0[noise.correlation * GRID..];
+        let at = |x: f64| row[nearest(self.nearest, proposal.score(x, &self.sizes))];
+        let seen = if proposal.form == Form::Flat {
+            at(self.places[model])
+        } else {
+            NODES.iter().map(|(node, weight)| weight * at(noise.shift.mul_add(*node, self.places[model]))).sum()
+        };
+        (1.0 - FELL - ANYWHERE).mul_add(seen, self.accidents[model])
+    }
+
+    /// The logarithm of the probability of all.
+    pub(super) fn log(&self, proposal: &Proposal, noise: Noise) -> f64 {
+        (0..self.places.len()).map(|model| self.of_model(model, proposal, noise).ln()).sum()
+    }
+}

@@ -1,0 +1,252 @@
+//! Curves from a CSV file with the column names that published files use.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+
+use crate::schema::{PublishedScore, Scale};
+
+/// A column that is understood: what it is, the names it goes by, and what one of its units is.
+struct Column {
+    what: &'static str,
+    names: &'static [(&'static str, f64)],
+}
+
+const TASK: Column = Column { what: "task", names: &[("task", 1.0), ("benchmark", 1.0)] };
+const FAMILY: Column = Column { what: "family", names: &[("family", 1.0)] };
+const MODEL: Column = Column { what: "model", names: &[("model", 1.0), ("model_name", 1.0)] };
+const PROMPT: Column =
+    Column { what: "prompt", names: &[("prompt", 1.0), ("technique", 1.0), ("shots", 1.0), ("num_fewshot", 1.0)] };
+const METRIC: Column = Column { what: "metric", names: &[("metric", 1.0)] };
+const SCORE: Column = Column { what: "score", names: &[("score", 1.0), ("accuracy", 1.0), ("value", 1.0), ("acc", 1.0)] };
+const COUNT: Column = Column {
+    what: "number of items",
+    names: &[("n", 1.0), ("n_examples", 1.0), ("n_questions", 1.0), ("n_samples", 1.0), ("n_examples_est", 1.0)],
+};
+const CORRECT: Column = Column { what: "items right", names: &[("n_correct", 1.0)] };
+const ERROR: Column = Column { what: "standard error", names: &[("stderr", 1.0), ("standard_error", 1.0)] };
+const CHANCE: Column = Column { what: "chance", names: &[("random_score", 1.0), ("random_baseline", 1.0), ("chance", 1.0)] };
+const PARAMS: Column =
+    Column { what: "parameters", names: &[("params", 1.0), ("params_nonemb", 1.0), ("params_b", 1e9), ("n_params", 1.0)] };
+const TOKENS: Column =
+    Column { what: "training tokens", names: &[("tokens", 1.0), ("train_tokens", 1.0), ("tokens_t", 1e12)] };
+const FLOPS: Column = Column { what: "training FLOPs", names: &[("flops", 1.0), ("train_flops", 1.0)] };
+const LOSS: Column = Column { what: "loss", names: &[("loss", 1.0), ("pretraining_loss", 1.0)] };
+const SEED: Column = Column { what: "seed", names: &[("seed", 1.0)] };
+const COLUMNS: [&Column; 15] = [
+    &TASK, &FAMILY, &MODEL, &PROMPT, &METRIC, &SCORE, &COUNT, &CORRECT, &ERROR, &CHANCE, &PARAMS, &TOKENS, &FLOPS, &LOSS,
+    &SEED,
+];
+
+/// Words in the name of a metric that falls as models get better.
+const LOWER_IS_BETTER: [&str; 7] = ["brier", "ece", "loss", "nll", "perplex", "error", "bits"];
+/// The largest score that can still be a fraction; beyond it scores are percentages.
+const LARGEST_FRACTION: f64 = 1.5;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file itself.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: csv::Error,
+    },
+    /// A column that must be there.
+    #[error("{}: no column for the {what}; one of: {}", path.display(), names.join(", "))]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+        /// The names it may have.
+        names: Vec<&'static str>,
+    },
+    /// A cell that does not hold what its column should.
+    #[error("{}:{line}: column {column}: `{found}` is not a number", path.display())]
+    NotANumber {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The column.
+        column: String,
+        /// What is there.
+        found: String,
+    },
+    /// Nothing to analyse.
+    #[error("{}: no line holds a score", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct CurvesFile {
+    /// Its scores, in the order of the file.
+    pub scores: Vec<PublishedScore>,
+    /// What was understood, one sentence each.
+    pub notes: Vec<String>,
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    /// Index, name and unit of each column, by what it is.
+    columns: BTreeMap<&'static str, (usize, String, f64)>,
+}
+
+impl Reader<'_> {
+    fn text<'r>(&self, record: &'r StringRecord, column: &Column) -> &'r str {
+        self.columns.get(column.what).and_then(|(index, ..)| record.get(*index)).unwrap_or_default().trim()
+    }
+
+    fn number(&self, record: &StringRecord, column: &Column) -> Result<Option<f64>, FileError> {
+        let text = self.text(record, column);
+        let Some((_, name, unit)) = self.columns.get(column.what).filter(|_| !is_absent(text)) else { return Ok(None) };
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Some(value * unit)),
+            _ => Err(FileError::NotANumber {
+                path: self.path.to_owned(),
+                line: record.position().map_or(0, csv::Position::line),
+                column: name.clone(),
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+fn is_absent(text: &str) -> bool {
+    text.is_empty() || ["na", "nan", "none", "null", "-"].contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Reads a file of curves: one line per score.
+///
+/// # Errors
+/// When the file cannot be read, has no column for the task, the model or the score, or holds something else than a number
+/// where one belongs.
+pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
+    let io = |source| FileError::Io { path: path.to_owned(), source };
+    let mut file = csv::ReaderBuilder::new().flexible(true).from_path(path).map_err(io)?;
+    let header = file.headers().map_err(io)?.clone();
+    let mut columns = BTreeMap::new();
+    let mut notes = Vec::new();
+    for column in COLUMNS {
+        let found = column.names.iter().find_map(|(name, unit)| {
+            let index = header.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name))?;
+            Some((index, (*name).to_owned(), *unit))
+        });
+        if let Some((index, name, unit)) = found {
+            if column.names.first().is_some_and(|(first, _)| *first != name) {
+                let in_units = if unit > 1.0 { format!(", in units of {unit:e}") } else { String::new() };
+                notes.push(format!("column `{name}` is the {}{in_units}", column.what));
+            }
+            columns.insert(column.what, (index, name, unit));
+        }
+    }
+    for column in [&TASK, &MODEL, &SCORE] {
+        if !columns.contains_key(column.what) {
+            let names = column.names.iter().map(|(name, _)| *name).collect();
+            return Err(FileError::Missing { path: path.to_owned(), what: column.what, names });
+        }
+    }
+    let reader = Reader { path, columns };
+    let mut scores = Vec::new();
+    for record in file.records() {
+        scores.extend(read_line(&reader, &record.map_err(io)?)?);
+    }
+    if scores.is_empty() {
+        return Err(FileError::Empty { path: path.to_owned() });
+    }
+    settle(&mut scores, &mut notes);
+    Ok(CurvesFile { scores, notes })
+}
+
+fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<PublishedScore>, FileError> {
+    let Some(score) = reader.number(record, &SCORE)? else { return Ok(None) };
+    let (params, tokens) = (reader.number(record, &PARAMS)?, reader.number(record, &TOKENS)?);
+    let flops = reader.number(record, &FLOPS)?.or_else(|| Some(6.0 * params? * tokens?));
+    let scale = Scale {
+        params,
+        tokens,
+        flops,
+        loss: reader.number(record, &LOSS)?,
+        seed: reader.number(record, &SEED)?.map(|seed| seed.abs() as u64),
+        checkpoint: None,
+    };
+    let n = reader.number(record, &COUNT)?.filter(|n| *n > 0.0);
+    // Counts are exact where scores are rounded.
+    let exact = reader.number(record, &CORRECT)?.zip(n).map(|(right, n)| right / n);
+    let error = reader.number(record, &ERROR)?.filter(|error| *error > 0.0);
+    let prompt = reader.text(record, &PROMPT);
+    let is_shots =
+        reader.columns.get(PROMPT.what).is_some_and(|(_, name, _)| ["shots", "num_fewshot"].contains(&name.as_str()));
+    let metric = reader.text(record, &METRIC);
+    Ok(Some(PublishedScore {
+        task: reader.text(record, &TASK).to_owned(),
+        family: reader.text(record, &FAMILY).to_owned(),
+        model: reader.text(record, &MODEL).to_owned(),
+        prompt: if is_shots && !prompt.is_empty() { format!("{prompt}-shot") } else { prompt.to_owned() },
+        metric: if metric.is_empty() {
+            reader.columns.get(SCORE.what).map_or("score", |(_, name, _)| name).to_owned()
+        } else {
+            metric.to_owned()
+        },
+        score: exact.unwrap_or(score),
+        // Without a count, the number of items that would give this standard error.
+        n: n.or_else(|| error.map(|error| score * (1.0 - score) / (error * error)).filter(|n| *n > 1.0)),
+        chance: reader.number(record, &CHANCE)?,
+        scale,
+    }))
+}
+
+/// Brings all scores of a metric to fractions of which more is better.
+fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
+    let mut metrics: Vec<(String, String)> = scores.iter().map(|one| (one.task.clone(), one.metric.clone())).collect();
+    metrics.sort();
+    metrics.dedup();
+    let (mut percent, mut lower) = (Vec::new(), Vec::new());
+    for (task, metric) in metrics {
+        let mut own: Vec<&mut PublishedScore> =
+            scores.iter_mut().filter(|one| one.task == task && one.metric == metric).collect();
+        let most = own.iter().flat_map(|one| [Some(one.score), one.chance]).flatten().fold(0.0, f64::max);
+        if most > LARGEST_FRACTION {
+            percent.push(format!("{task} {metric}"));
+            for one in &mut own {
+                one.score /= 100.0;
+                one.chance = one.chance.map(|chance| if chance > 1.0 { chance / 100.0 } else { chance });
+            }
+        }
+        if LOWER_IS_BETTER.iter().any(|word| metric.to_lowercase().contains(word)) {
+            lower.push(format!("{task} {metric}"));
+            for one in &mut own {
+                one.score = 1.0 - one.score;
+                one.chance = one.chance.map(|chance| 1.0 - chance);
+            }
+        }
+        for one in own {
+            one.score = one.score.clamp(0.0, 1.0);
+        }
+    }
+    if !percent.is_empty() {
+        notes.push(format!("scores in percent, divided by 100: {}", percent.join(", ")));
+    }
+    if !lower.is_empty() {
+        notes.push(format!("less is better, so one minus the score is analysed: {}", lower.join(", ")));
+    }
+    let without = scores.iter().filter(|one| one.n.is_none()).count();
+    if without > 0 {
+        notes.push(format!("{without} of {} scores have no number of items; 200 are assumed", scores.len()));
+    }
+    let without = scores.iter().filter(|one| one.chance.is_none()).count();
+    if without > 0 {
+        notes.push(format!(
+            "{without} of {} scores have no chance level; their curves are judged by trend alone",
+            scores.len()
+        ));
+    }
+}
