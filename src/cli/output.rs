@@ -94,7 +94,7 @@ pub(super) fn summary(
         elapsed.as_secs_f64()
     );
     for (endpoint, reason) in &summary.unusable {
-        println!("endpoint {endpoint} cannot be used: {reason}");
+        println!("{endpoint} cannot be used: {reason}");
     }
     if records < plan.len() {
         println!("{} records are still to be done: run the same command again to go on", plan.len() - records);

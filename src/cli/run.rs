@@ -122,7 +122,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
         let (sender, stop) = watch::channel(false);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("\ninterrupted: finishing what is in flight (again to stop at once)");
+                eprintln!("\ninterrupted: finishing the requests in flight (again to stop at once)");
                 // Nobody listens any more only when the run is over.
                 let _ = sender.send(true);
                 if tokio::signal::ctrl_c().await.is_ok() {

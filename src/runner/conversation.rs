@@ -1,5 +1,7 @@
 //! One record: a technique's conversation, the log-probabilities its scorers need, and its scores.
 
+use tokio::sync::watch;
+
 use super::gateway::{Gateway, GatewayError};
 use crate::plan::{Parts, Plan, Unit};
 use crate::schema::{
@@ -13,7 +15,7 @@ use crate::{scorers, tools};
 pub enum Unreached {
     /// The exchange failed, in words.
     Failed(String),
-    /// The endpoint cannot be used, or the reply is not in the store: the record stays to be done.
+    /// The endpoint cannot be used, the run is being stopped, or the reply is not in the store: the record stays to be done.
     Pending,
     /// The store failed.
     Store(StoreError),
@@ -30,14 +32,16 @@ struct Asking<'a> {
     model: &'a str,
     seed: u64,
     store: &'a Store,
+    stop: &'a watch::Receiver<bool>,
 }
 
 impl Source for Asking<'_> {
     fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
         Box::pin(async move {
-            self.gateway.exchange(key, self.model, request, self.seed, self.store).await.map_err(|error| match error {
+            let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
+            exchange.await.map_err(|error| match error {
                 GatewayError::Failed(reason) => Unreached::Failed(reason),
-                GatewayError::Unusable(_) => Unreached::Pending,
+                GatewayError::Unusable(_) | GatewayError::Stopped => Unreached::Pending,
                 GatewayError::Store(error) => Unreached::Store(error),
             })
         })
@@ -54,13 +58,19 @@ impl Source for Nobody {
 }
 
 /// Leads the conversation of a unit, asking the endpoint for what the store does not have. No record comes of a unit whose
-/// endpoint turned out to be unusable.
+/// endpoint or model turned out to be unusable, or that was stopped between two requests.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn converse(plan: &Plan, unit: Unit, store: &Store, gateway: &Gateway) -> Result<Option<Record>, StoreError> {
+pub async fn converse(
+    plan: &Plan,
+    unit: Unit,
+    store: &Store,
+    gateway: &Gateway,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
-    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store };
+    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store, stop };
     Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
 }
 

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod gateway;
+mod pace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -33,9 +34,9 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
-    /// Nothing more can be had from an endpoint.
+    /// Nothing more can be had from an endpoint, or from one of its models.
     Unusable {
-        /// The endpoint.
+        /// The endpoint, or `endpoint/model`.
         endpoint: String,
         /// Why.
         reason: String,
@@ -55,7 +56,7 @@ pub struct Summary {
     pub requests: u64,
     /// Records there are now, by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
-    /// Endpoints from which nothing more can be had, and why.
+    /// Endpoints (or `endpoint/model`) from which nothing more can be had, and why.
     pub unusable: Vec<(String, String)>,
     /// Whether the run was interrupted.
     pub interrupted: bool,
@@ -68,8 +69,8 @@ pub struct Options {
     pub retry_failed: bool,
 }
 
-/// Runs a plan through its gateways until every record is there, or `stop` turns true: then what is in flight is finished and
-/// committed, and no more is begun.
+/// Runs a plan through its gateways until every record is there, or `stop` turns true: then the requests in flight are finished
+/// and committed, and no more are sent.
 ///
 /// # Errors
 /// When the store cannot be read or written: nothing more is sent then.
@@ -108,7 +109,8 @@ pub async fn run(
             let pending = plan.units(&name).filter(|&unit| {
                 plan.parts(unit).is_some_and(|parts| {
                     let known = there.get(&parts.model.name);
-                    known.is_none_or(|known| !known.contains_key(&record_id(&parts, 0)))
+                    let is_usable = gateway.unusable_model(&parts.model.name).is_none();
+                    is_usable && known.is_none_or(|known| !known.contains_key(&record_id(&parts, 0)))
                 })
             });
             let tasks = futures_util::stream::iter(pending)
@@ -117,9 +119,10 @@ pub async fn run(
                     async move { go_on }
                 })
                 .map(|unit| {
-                    let (plan, store, gateway) = (Arc::clone(&plan), store.clone(), Arc::clone(&gateway));
+                    let (plan, store, gateway, stop) =
+                        (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
                     tokio::spawn(async move {
-                        let record = converse(&plan, unit, &store, &gateway).await?;
+                        let record = converse(&plan, unit, &store, &gateway, &stop).await?;
                         if let Some(record) = &record {
                             store.write(Write::Record(Box::new(record.clone()))).await?;
                         }
@@ -128,7 +131,7 @@ pub async fn run(
                 })
                 .buffer_unordered(width);
             let mut tasks = std::pin::pin!(tasks);
-            let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+            let mut part = Summary::default();
             while let Some(finished) = tasks.next().await {
                 let record = match finished {
                     Ok(record) => record?,
@@ -136,25 +139,26 @@ pub async fn run(
                     Err(join) => std::panic::resume_unwind(join.into_panic()),
                 };
                 if let Some(Record { model, outcome, .. }) = record {
-                    *outcomes.entry(outcome).or_default() += 1;
+                    *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });
                 }
             }
-            let unusable = gateway.unusable();
-            if let Some(reason) = &unusable {
-                observer.event(&Event::Unusable { endpoint: name.clone(), reason: reason.clone() });
+            for (endpoint, reason) in gateway.all_unusable() {
+                observer.event(&Event::Unusable { endpoint: endpoint.clone(), reason: reason.clone() });
+                part.unusable.push((endpoint, reason));
             }
-            Ok((gateway.requests(), outcomes, unusable.map(|reason| (name, reason))))
+            part.requests = gateway.requests();
+            Ok(part)
         }
     });
     let mut summary = Summary { outcomes, ..Summary::default() };
     for finished in futures_util::future::join_all(endpoints).await {
-        let (requests, outcomes, unusable) = finished?;
-        summary.requests += requests;
-        for (outcome, count) in outcomes {
+        let part: Summary = finished?;
+        summary.requests += part.requests;
+        for (outcome, count) in part.outcomes {
             *summary.outcomes.entry(outcome).or_default() += count;
         }
-        summary.unusable.extend(unusable);
+        summary.unusable.extend(part.unusable);
     }
     summary.interrupted = *stop.borrow();
     Ok(summary)
