@@ -239,6 +239,57 @@ async fn a_model_that_is_not_there_stops_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_probability_that_failed_is_told_and_asked_for_again() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let healed = Arc::clone(&is_well);
+    let server =
+        serve(move |body, _| if body["echo"] == true && !healed.load(Ordering::SeqCst) { broken() } else { well(&body) })
+            .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 60, "", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
+    assert_eq!(code(&output), 3, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["outcomes"]["answered"], &found["incomplete"]), (&json!(60), &json!(60)));
+    for record in records(directory.path()) {
+        assert!(record.detail.is_some() && record.scores[0].value.is_some(), "{record:?}");
+        assert!(record.scores[1].value.is_none(), "{record:?}");
+    }
+    // Scoring keeps what is known of them, and does not call them absent.
+    let before = records(directory.path());
+    let output = onset(directory.path(), &["score"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("60 records rebuilt without a request; 0 need"), "{output:?}");
+    assert_eq!(records(directory.path()), before);
+
+    is_well.store(true, Ordering::SeqCst);
+    let again = json(&onset(directory.path(), &["run", "--json", "-q"]).await);
+    assert_eq!((&again["requests"], &again["incomplete"]), (&json!(0), &json!(60)));
+    let output = onset(directory.path(), &["run", "--json", "-q", "--retry-failed"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let healed = json(&output);
+    assert_eq!((&healed["requests"], &healed["incomplete"]), (&json!(60), &json!(0)));
+    for record in records(directory.path()) {
+        assert!(record.detail.is_none() && record.scores.iter().all(|score| score.value.is_some()), "{record:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_cannot_give_is_not_asked_for_nor_missed() {
+    let server = serve(|body, _| well(&body)).await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 10, "provider = \"openai-chat\"", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["requests"], &found["incomplete"]), (&json!(10), &json!(0)));
+    let before = records(directory.path());
+    assert!(before.iter().all(|record| record.exchanges.len() == 1 && record.detail.is_none()), "{before:?}");
+    let output = onset(directory.path(), &["score"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("10 records rebuilt without a request; 0 need"), "{output:?}");
+    assert_eq!(records(directory.path()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_is_not_there_is_unusable_and_its_records_stay_to_be_done() {
     let directory = tempfile::tempdir().unwrap();
     // A port that was free a moment ago.

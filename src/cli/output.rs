@@ -78,8 +78,9 @@ pub(super) fn summary(
             "{}",
             json!({
                 "run": plan.run, "planned": plan.len(), "records": records, "requests": summary.requests,
-                "outcomes": outcomes, "interrupted": summary.interrupted, "unusable": summary.unusable,
-                "seconds": elapsed.as_secs_f64(), "directory": directory.display().to_string(), "analysis": found,
+                "outcomes": outcomes, "incomplete": summary.incomplete, "interrupted": summary.interrupted,
+                "unusable": summary.unusable, "seconds": elapsed.as_secs_f64(),
+                "directory": directory.display().to_string(), "analysis": found,
             })
         );
         return;
@@ -95,6 +96,9 @@ pub(super) fn summary(
     );
     for (endpoint, reason) in &summary.unusable {
         println!("{endpoint} cannot be used: {reason}");
+    }
+    if summary.incomplete > 0 {
+        println!("{} records lack a log-probability: --retry-failed asks for it again", summary.incomplete);
     }
     if records < plan.len() {
         println!("{} records are still to be done: run the same command again to go on", plan.len() - records);

@@ -139,6 +139,12 @@ impl Gateway {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// The dialect of the endpoint.
+    #[must_use]
+    pub fn provider(&self) -> &'static dyn Provider {
+        self.provider
+    }
+
     /// Why nothing more can be had from the endpoint.
     #[must_use]
     pub fn unusable(&self) -> Option<String> {

@@ -56,6 +56,8 @@ pub struct Summary {
     pub requests: u64,
     /// Records there are now, by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
+    /// Records with an answer that lack a log-probability, because the request for it failed.
+    pub incomplete: usize,
     /// Endpoints (or `endpoint/model`) from which nothing more can be had, and why.
     pub unusable: Vec<(String, String)>,
     /// Whether the run was interrupted.
@@ -65,8 +67,13 @@ pub struct Summary {
 /// What a run may do.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Ask failed records again.
+    /// Ask failed records again, and incomplete ones for what they lack.
     pub retry_failed: bool,
+}
+
+/// Whether a record has its answer but lacks a log-probability that could not be had.
+fn is_incomplete(record: &Record) -> bool {
+    record.outcome != Outcome::Failed && record.detail.is_some()
 }
 
 /// Runs a plan through its gateways until every record is there, or `stop` turns true: then the requests in flight are finished
@@ -86,10 +93,12 @@ pub async fn run(
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
     let mut there: HashMap<String, BTreeMap<String, ()>> = HashMap::new();
     let mut resumed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut incomplete = 0;
     for record in known {
-        if record.outcome == Outcome::Failed && options.retry_failed {
+        if options.retry_failed && (record.outcome == Outcome::Failed || is_incomplete(&record)) {
             continue;
         }
+        incomplete += usize::from(is_incomplete(&record));
         *outcomes.entry(record.outcome).or_default() += 1;
         *resumed.entry(record.model.clone()).or_default() += 1;
         there.entry(record.model.clone()).or_default().insert(record.id(), ());
@@ -138,7 +147,9 @@ pub async fn run(
                     // A panic is a defect: let it surface as one, with its own message.
                     Err(join) => std::panic::resume_unwind(join.into_panic()),
                 };
-                if let Some(Record { model, outcome, .. }) = record {
+                if let Some(record) = record {
+                    part.incomplete += usize::from(is_incomplete(&record));
+                    let Record { model, outcome, .. } = record;
                     *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });
                 }
@@ -151,10 +162,11 @@ pub async fn run(
             Ok(part)
         }
     });
-    let mut summary = Summary { outcomes, ..Summary::default() };
+    let mut summary = Summary { outcomes, incomplete, ..Summary::default() };
     for finished in futures_util::future::join_all(endpoints).await {
         let part: Summary = finished?;
         summary.requests += part.requests;
+        summary.incomplete += part.incomplete;
         for (outcome, count) in part.outcomes {
             *summary.outcomes.entry(outcome).or_default() += count;
         }

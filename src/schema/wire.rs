@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::exchange::{Request, Response};
+use super::record::Need;
 
 /// An HTTP request, free of addresses and secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,13 @@ pub trait Provider: Sync {
     fn name(&self) -> &'static str;
     /// The source file, whose leading comment is the manual page.
     fn source(&self) -> &'static str;
+    /// Whether the dialect gives what a scorer needs.
+    ///
+    /// # Errors
+    /// In words, why it does not.
+    fn gives(&self, _need: Need) -> Result<(), String> {
+        Ok(())
+    }
     /// The HTTP request for a request to a model.
     ///
     /// # Errors
