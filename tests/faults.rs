@@ -1,100 +1,399 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::body::Body;
+use axum::extract::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use onset::plan::{Plan, Selection};
+use onset::runner::{Event, Gateway, Limits, Observer, Options, Retries, Summary};
+use onset::schema::{Outcome, Record};
+use onset::store::Store;
+use onset::transport::Network;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::program::{code, command, json};
 
-/// Answers 500 twice, then 429 with Retry-After, then never.
-async fn answer(count: Arc<AtomicUsize>) -> axum::response::Response {
-    match count.fetch_add(1, Ordering::SeqCst) {
-        0 | 1 => (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
-        2 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "slow down").into_response(),
-        _ => std::future::pending().await,
+/// A server that lives as long as the value, with what it has to say to a request.
+struct Server {
+    base: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve_at(address: &str, answer: impl Fn(Value, HeaderMap) -> Response + Clone + Send + Sync + 'static) -> Server {
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let handle = move |headers: HeaderMap, Json(body): Json<Value>| std::future::ready(answer(body, headers));
+    let router = Router::new().route("/v1/completions", post(handle.clone())).route("/v1/chat/completions", post(handle));
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Server { base, task }
+}
+
+async fn serve(answer: impl Fn(Value, HeaderMap) -> Response + Clone + Send + Sync + 'static) -> Server {
+    serve_at("127.0.0.1:0", answer).await
+}
+
+/// What a well server says: always 42, and a log-probability of -1 for every character.
+fn well(body: &Value) -> Response {
+    let Some(prompt) = body["prompt"].as_str() else {
+        let message = json!({ "role": "assistant", "content": "42" });
+        return Json(json!({ "choices": [{ "message": message, "finish_reason": "stop" }] })).into_response();
+    };
+    let length = prompt.chars().count();
+    let logprobs = json!({ "token_logprobs": vec![-1.0; length], "text_offset": (0..length).collect::<Vec<_>>() });
+    Json(json!({ "choices": [{ "text": " 42\n", "finish_reason": "stop", "logprobs": logprobs }] })).into_response()
+}
+
+fn limited(milliseconds: u32) -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [("retry-after-ms", milliseconds.to_string())], "slow down").into_response()
+}
+
+fn broken() -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response()
+}
+
+/// Writes a configuration of one endpoint, `bad`; `more` are further lines of it.
+fn configure(directory: &Path, base: &str, samples: usize, more: &str, models: &[&str]) {
+    let models: Vec<String> =
+        models.iter().map(|name| format!("{{ name = \"{name}\", params = 10, tokens = 10 }}")).collect();
+    let provider = if more.contains("provider") { "" } else { "provider = \"openai-completions\"\n" };
+    let config = format!(
+        "samples = {samples}\ntasks = [\"addition-2\"]\nprompts = [\"zero-shot\"]\n[endpoints.bad]\nbase_url = \"{base}\"\n\
+         {provider}{more}\n[[families]]\nname = \"f\"\nendpoint = \"bad\"\nmodels = [{}]\n",
+        models.join(", ")
+    );
+    std::fs::write(directory.join("config.toml"), config).unwrap();
+}
+
+/// Runs the program beside the servers of this process.
+async fn onset(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = command(directory);
+    command.args(arguments).env("ONSET_TEST_KEY", "sk-secret-17");
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+struct Unseen;
+
+impl Observer for Unseen {
+    fn event(&self, _event: &Event) {}
+}
+
+/// Runs the configuration in this process, with a patience of its own.
+async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch::Receiver<bool>) -> (Summary, Plan, Store) {
+    let workspace = onset::config::load(Some(&directory.join("config.toml")), &[]).unwrap();
+    let plan = Arc::new(onset::plan::plan(&workspace, &[], &Selection::default()).unwrap());
+    let spec = &workspace.config.endpoints[0];
+    let limits = Limits {
+        in_flight: spec.in_flight,
+        requests_per_minute: spec.requests_per_minute,
+        tokens_per_minute: spec.tokens_per_minute,
+    };
+    let network = Network::new(&spec.base_url, spec.api_key.as_ref().map(|key| key.read().unwrap()), timeout).unwrap();
+    let provider = onset::providers::find(&spec.provider.value).unwrap();
+    let gateway = Gateway::new(&spec.name, provider, Box::new(network), limits, retries);
+    let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
+    let store = Store::open(&directory.join("onset.db")).unwrap();
+    let summary =
+        onset::runner::run(Arc::clone(&plan), store.clone(), gateways, Options::default(), stop, Arc::new(Unseen)).await;
+    (summary.unwrap(), Arc::into_inner(plan).unwrap(), store)
+}
+
+fn count(summary: &Summary, outcome: Outcome) -> usize {
+    summary.outcomes.get(&outcome).copied().unwrap_or_default()
+}
+
+/// The records of the last run.
+fn records(directory: &Path) -> Vec<Record> {
+    let store = Store::open_read_only(&directory.join("results/onset.db")).unwrap();
+    let run = store.runs().unwrap().pop().unwrap().run;
+    store.records(&run).unwrap()
+}
+
+const SHORT: Retries = Retries { most: 5, first_wait: Duration::from_millis(10) };
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_fails_limits_and_hangs_yields_failed_records_and_no_score() {
+    let arrivals: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noted = Arc::clone(&arrivals);
+    // 500 twice, then 429 with Retry-After, then too late.
+    let server = serve(move |_, _| {
+        let mut arrivals = noted.lock().unwrap();
+        arrivals.push(Instant::now());
+        match arrivals.len() {
+            1 | 2 => broken(),
+            3 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "slow down").into_response(),
+            _ => {
+                let never = futures_util::stream::pending::<Result<String, std::io::Error>>();
+                Body::from_stream(never).into_response()
+            }
+        }
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 2, "in_flight = 1", &["m"]);
+    let (_sender, stop) = watch::channel(false);
+    let (summary, plan, store) = run(directory.path(), SHORT, SECOND / 5, stop).await;
+    assert_eq!(count(&summary, Outcome::Failed), 2, "{summary:?}");
+    assert_eq!(summary.requests, 13, "six attempts for each of two records, and one that was limited");
+    {
+        let arrivals = arrivals.lock().unwrap();
+        assert!(arrivals[3] - arrivals[2] >= SECOND, "Retry-After was not waited for: {:?}", arrivals[3] - arrivals[2]);
+    }
+    let records = store.records(&plan.run).unwrap();
+    let mut statuses = Vec::new();
+    for record in &records {
+        assert!(record.detail.as_deref().unwrap().contains("no complete reply within 200ms"), "{record:?}");
+        assert!(record.scores.iter().all(|score| score.value.is_none()), "{record:?}");
+        statuses
+            .push(store.attempts(&record.exchanges[0]).unwrap().iter().map(|attempt| attempt.status).collect::<Vec<_>>());
+    }
+    let first = vec![Some(500), Some(500), Some(429), None, None, None, None];
+    assert_eq!(statuses, [first, vec![None; 6]]);
+    let analysis = onset::analysis::analyse(&plan.manifest(String::new()), &records);
+    for curve in &analysis.curves {
+        let point = &curve.points[0];
+        assert_eq!((point.n, point.failed, point.score), (0, 2, None), "{curve:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_fails_limits_and_hangs_yields_failed_records_and_no_score() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let counted = Arc::clone(&count);
-    let router = Router::new().route("/v1/completions", post(move || answer(Arc::clone(&counted))));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-
+async fn being_limited_fails_no_record() {
+    // Two requests in every tenth of a second, for fifty that wait.
+    let window = Mutex::new((Instant::now(), 0));
+    let window = Arc::new(window);
+    let server = serve(move |body, _| {
+        let mut window = window.lock().unwrap();
+        if window.0.elapsed() >= SECOND / 10 {
+            *window = (Instant::now(), 0);
+        }
+        window.1 += 1;
+        if window.1 > 2 { limited(100) } else { well(&body) }
+    })
+    .await;
     let directory = tempfile::tempdir().unwrap();
-    let config = format!(
-        "samples = 2\ntasks = [\"addition-2\"]\nprompts = [\"zero-shot\"]\n[endpoints.bad]\nprovider = \"openai-completions\"\n\
-         base_url = \"http://{address}/v1\"\ntimeout_seconds = 1\nin_flight = 2\n[[families]]\nname = \"f\"\nendpoint = \"bad\"\n\
-         models = [{{ name = \"m\", params = 10, tokens = 10 }}]\n"
-    );
-    std::fs::write(directory.path().join("config.toml"), config).unwrap();
-    let path = directory.path().to_owned();
-    let output = tokio::task::spawn_blocking(move || command(&path).args(["run", "--json", "-q"]).output().unwrap());
-    let output = output.await.unwrap();
-    assert_eq!(code(&output), 3, "{}", String::from_utf8_lossy(&output.stderr));
+    configure(directory.path(), &server.base, 40, "in_flight = 50\nprovider = \"openai-chat\"", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
     let found = json(&output);
-    assert_eq!(found["outcomes"]["failed"], 2);
-    assert_eq!(found["requests"], 12, "six attempts for each of two records");
-    for curve in found["analysis"]["curves"].as_array().unwrap() {
-        let point = &curve["points"][0];
-        assert_eq!((point["n"].as_u64(), point["failed"].as_u64()), (Some(0), Some(2)), "{curve}");
-        assert!(point["score"].is_null(), "{curve}");
-    }
-    let store = onset::store::Store::open_read_only(&directory.path().join("results/onset.db")).unwrap();
-    let run = store.runs().unwrap().remove(0).run;
-    for record in store.records(&run).unwrap() {
-        assert!(record.detail.as_deref().unwrap().contains("no complete reply within 1s"), "{record:?}");
-        assert_eq!(store.attempts(&record.exchanges[0]).unwrap().len(), 6);
-    }
-    server.abort();
+    assert_eq!((&found["outcomes"]["answered"], &found["outcomes"]["failed"]), (&json!(40), &json!(0)));
+    // Those that wait do not all come back at once.
+    assert!(found["requests"].as_u64().unwrap() < 400, "{}", found["requests"]);
+
+    // Who does not want to wait is told at once.
+    let server = serve(|_, _| limited(60_000)).await;
+    configure(directory.path(), &server.base, 2, "", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
+    assert_eq!((code(&output), json(&output)["requests"].as_u64()), (3, Some(2)));
 }
 
-#[test]
-fn an_endpoint_that_is_not_there_is_unusable() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_by_the_minute_is_kept_from_the_first_second_on() {
+    let arrivals: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noted = Arc::clone(&arrivals);
+    let server = serve(move |body, _| {
+        noted.lock().unwrap().push(Instant::now());
+        well(&body)
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let limits = "in_flight = 1\nrequests_per_minute = 600\nprovider = \"openai-chat\"";
+    configure(directory.path(), &server.base, 35, limits, &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let arrivals = arrivals.lock().unwrap();
+    let early = arrivals.iter().filter(|&&at| at - arrivals[0] < 2 * SECOND).count();
+    assert!(arrivals.len() == 35 && (10..=31).contains(&early), "{early} of {} in two seconds", arrivals.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_there_stops_no_other() {
+    let server =
+        serve(
+            |body, _| {
+                if body["model"] == "gone" { (StatusCode::NOT_FOUND, "no such model").into_response() } else { well(&body) }
+            },
+        )
+        .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 20, "in_flight = 4", &["gone", "m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!(code(&output), 4, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["outcomes"]["answered"], &found["records"]), (&json!(20), &json!(20)));
+    assert_eq!((found["unusable"].as_array().unwrap().len(), &found["unusable"][0][0]), (1, &json!("bad/gone")));
+    assert!(found["requests"].as_u64().unwrap() <= 44, "{}", found["requests"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_probability_that_failed_is_told_and_asked_for_again() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let healed = Arc::clone(&is_well);
+    let server =
+        serve(move |body, _| if body["echo"] == true && !healed.load(Ordering::SeqCst) { broken() } else { well(&body) })
+            .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 60, "", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
+    assert_eq!(code(&output), 3, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["outcomes"]["answered"], &found["incomplete"]), (&json!(60), &json!(60)));
+    for record in records(directory.path()) {
+        assert!(record.detail.is_some() && record.scores[0].value.is_some(), "{record:?}");
+        assert!(record.scores[1].value.is_none(), "{record:?}");
+    }
+    // Scoring keeps what is known of them, and does not call them absent.
+    let before = records(directory.path());
+    let output = onset(directory.path(), &["score"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("60 records rebuilt without a request; 0 need"), "{output:?}");
+    assert_eq!(records(directory.path()), before);
+
+    is_well.store(true, Ordering::SeqCst);
+    let again = json(&onset(directory.path(), &["run", "--json", "-q"]).await);
+    assert_eq!((&again["requests"], &again["incomplete"]), (&json!(0), &json!(60)));
+    let output = onset(directory.path(), &["run", "--json", "-q", "--retry-failed"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let healed = json(&output);
+    assert_eq!((&healed["requests"], &healed["incomplete"]), (&json!(60), &json!(0)));
+    for record in records(directory.path()) {
+        assert!(record.detail.is_none() && record.scores.iter().all(|score| score.value.is_some()), "{record:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_cannot_give_is_not_asked_for_nor_missed() {
+    let server = serve(|body, _| well(&body)).await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 10, "provider = \"openai-chat\"", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["requests"], &found["incomplete"]), (&json!(10), &json!(0)));
+    let before = records(directory.path());
+    assert!(before.iter().all(|record| record.exchanges.len() == 1 && record.detail.is_none()), "{before:?}");
+    let output = onset(directory.path(), &["score"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("10 records rebuilt without a request; 0 need"), "{output:?}");
+    assert_eq!(records(directory.path()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_not_there_is_unusable_and_its_records_stay_to_be_done() {
     let directory = tempfile::tempdir().unwrap();
     // A port that was free a moment ago.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = format!(
-        "samples = 20\ntasks = [\"addition-2\"]\nprompts = [\"zero-shot\"]\n[endpoints.gone]\nprovider = \"openai-completions\"\n\
-         base_url = \"http://{address}/v1\"\n[[families]]\nname = \"f\"\nendpoint = \"gone\"\n\
-         models = [{{ name = \"m\", params = 10, tokens = 10 }}]\n"
-    );
-    std::fs::write(directory.path().join("config.toml"), config).unwrap();
-    let output = command(directory.path()).args(["run", "--json", "-q", "--no-retry"]).output().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    configure(directory.path(), &format!("http://user:sesame@{address}/v1"), 4, "", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
     assert_eq!(code(&output), 4, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!((&found["outcomes"]["failed"], &found["records"]), (&json!(0), &json!(0)));
+    let reason = found["unusable"][0][1].as_str().unwrap();
+    assert!(reason.contains(&format!("POST http://{address}/v1/completions")) && !reason.contains("sesame"), "{reason}");
+
+    // A request is tried as often as it may be before the endpoint counts as gone.
+    let (_sender, stop) = watch::channel(false);
+    let retries = Retries { most: 2, ..SHORT };
+    let (summary, _, _) = run(directory.path(), retries, SECOND, stop).await;
+    assert!(summary.outcomes.is_empty() && summary.unusable.len() == 1, "{summary:?}");
+    assert!((3..=12).contains(&summary.requests), "{summary:?}");
+
+    let server = serve_at(&address, |body, _| well(&body)).await;
+    let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+    assert_eq!((code(&output), &json(&output)["outcomes"]["answered"]), (0, &json!(4)));
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_only_fails_is_given_up() {
+    let server = serve(|_, _| broken()).await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 60, "in_flight = 4", &["m"]);
+    let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
+    assert_eq!(code(&output), 4, "{}", String::from_utf8_lossy(&output.stderr));
+    let found = json(&output);
+    assert_eq!(found["unusable"][0][0], "bad");
+    assert!(found["requests"].as_u64().unwrap() <= 20, "{}", found["requests"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_waits_for_replies_only() {
+    let (asked, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let counted = Arc::clone(&asked);
+    // The first is answered, late; the others would have to wait for a minute.
+    let server = serve(move |body, _| {
+        if counted.fetch_add(1, Ordering::SeqCst) > 0 {
+            return limited(60_000);
+        }
+        std::thread::sleep(SECOND / 2);
+        well(&body)
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 20, "in_flight = 3\nprovider = \"openai-chat\"", &["m"]);
+    let (sender, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        while asked.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(SECOND / 100).await;
+        }
+        tokio::time::sleep(SECOND / 10).await;
+        sender.send(true).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let (summary, plan, store) = run(directory.path(), SHORT, 5 * SECOND, stop).await;
+    assert!(began.elapsed() < 5 * SECOND && summary.interrupted, "{summary:?} after {:?}", began.elapsed());
+    assert_eq!((summary.requests, count(&summary, Outcome::Failed)), (3, 0), "{summary:?}");
+    assert_eq!(store.records(&plan.run).unwrap().len(), 1, "the reply that was under way is kept, and nothing made up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_without_end_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let is_declared = Arc::new(AtomicBool::new(true));
+    let declares = Arc::clone(&is_declared);
+    let server = serve(move |_, _| {
+        let parts = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1 << 20]));
+        let reply = Body::from_stream(parts).into_response();
+        if declares.load(Ordering::SeqCst) { ([("content-length", "99999999999")], reply).into_response() } else { reply }
+    })
+    .await;
+    configure(directory.path(), &server.base, 1, "timeout_seconds = 30", &["m"]);
+    for text in ["the reply of 99999999999 bytes or more is above the limit of 67108864 bytes", "or more is above the limit"]
+    {
+        let output = onset(directory.path(), &["run", "--json", "-q", "--retry-failed"]).await;
+        assert_eq!((code(&output), &json(&output)["requests"]), (3, &json!(1)), "{output:?}");
+        let detail = records(directory.path()).remove(0).detail.unwrap();
+        assert!(detail.contains(text), "{detail}");
+        is_declared.store(false, Ordering::SeqCst);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_a_server_repeats_is_neither_printed_nor_stored() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let echo = |headers: axum::http::HeaderMap| async move {
-        (StatusCode::BAD_REQUEST, format!("bad key {:?}", headers.get("authorization")))
-    };
-    let server =
-        tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/completions", post(echo))).await });
-    let directory = tempfile::tempdir().unwrap();
-    let config = format!(
-        "samples = 1\ntasks = [\"addition-2\"]\nprompts = [\"zero-shot\"]\n[endpoints.bad]\nprovider = \"openai-completions\"\n\
-         base_url = \"http://{address}/v1\"\napi_key = \"${{ONSET_TEST_KEY}}\"\n[[families]]\nname = \"f\"\nendpoint = \"bad\"\n\
-         models = [{{ name = \"m\", params = 10, tokens = 10 }}]\n"
-    );
-    std::fs::write(directory.path().join("config.toml"), config).unwrap();
-    let path = directory.path().to_owned();
-    let run = move || command(&path).env("ONSET_TEST_KEY", "sk-secret-17").args(["run", "--json"]).output().unwrap();
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    assert_eq!(code(&output), 3);
-    let store = onset::store::Store::open_read_only(&directory.path().join("results/onset.db")).unwrap();
-    let record = store.records(&store.runs().unwrap()[0].run).unwrap().remove(0);
-    assert!(record.detail.as_deref().unwrap().contains("Bearer [key]"), "{record:?}");
-    let attempts = format!("{:?}", store.attempts(&record.exchanges[0]).unwrap());
-    for text in [attempts, format!("{record:?}"), format!("{output:?}")] {
-        assert!(!text.contains("sk-secret-17"), "{text}");
+    for status in [StatusCode::BAD_REQUEST, StatusCode::OK] {
+        let server =
+            serve(move |_, headers| (status, format!("bad key {:?}", headers.get("authorization"))).into_response()).await;
+        let directory = tempfile::tempdir().unwrap();
+        configure(directory.path(), &server.base, 1, "api_key = \"${ONSET_TEST_KEY}\"", &["m"]);
+        let output = onset(directory.path(), &["run", "--json"]).await;
+        assert_eq!(code(&output), 3);
+        let record = records(directory.path()).remove(0);
+        assert!(record.detail.as_deref().unwrap().contains("Bearer [key]"), "{record:?}");
+        let store = Store::open_read_only(&directory.path().join("results/onset.db")).unwrap();
+        let attempts = format!("{:?}", store.attempts(&record.exchanges[0]).unwrap());
+        for text in [attempts, format!("{record:?}"), format!("{output:?}")] {
+            assert!(!text.contains("sk-secret-17"), "{text}");
+        }
     }
-    server.abort();
 }

@@ -7,11 +7,11 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::Global;
-use super::print::println;
+use super::print::{eprintln, println};
 use crate::plan::Plan;
 use crate::report::{VERDICT_HEADER, verdict_rows};
 use crate::runner::Summary;
-use crate::schema::{Analysis, Outcome, RunManifest, Verdict};
+use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
 
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -24,6 +24,8 @@ pub(super) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// Reasons of failure that a summary shows.
+const SHOWN_REASONS: usize = 3;
 /// Where the verdict stands in `VERDICT_HEADER`.
 const VERDICT_COLUMN: usize = 2;
 
@@ -78,8 +80,9 @@ pub(super) fn summary(
             "{}",
             json!({
                 "run": plan.run, "planned": plan.len(), "records": records, "requests": summary.requests,
-                "outcomes": outcomes, "interrupted": summary.interrupted, "unusable": summary.unusable,
-                "seconds": elapsed.as_secs_f64(), "directory": directory.display().to_string(), "analysis": found,
+                "outcomes": outcomes, "incomplete": summary.incomplete, "interrupted": summary.interrupted,
+                "unusable": summary.unusable, "seconds": elapsed.as_secs_f64(),
+                "directory": directory.display().to_string(), "analysis": found,
             })
         );
         return;
@@ -94,7 +97,10 @@ pub(super) fn summary(
         elapsed.as_secs_f64()
     );
     for (endpoint, reason) in &summary.unusable {
-        println!("endpoint {endpoint} cannot be used: {reason}");
+        println!("{endpoint} cannot be used: {reason}");
+    }
+    if summary.incomplete > 0 {
+        println!("{} records lack a log-probability: --retry-failed asks for it again", summary.incomplete);
     }
     if records < plan.len() {
         println!("{} records are still to be done: run the same command again to go on", plan.len() - records);
@@ -102,6 +108,28 @@ pub(super) fn summary(
         println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
     }
     println!("report: {}", directory.join("report.html").display());
+}
+
+/// Why records failed or lack something: the most frequent reasons, each with a record to look at. On stderr, beside the result.
+pub(super) fn reasons(records: &[Record], global: &Global) {
+    if global.quiet {
+        return;
+    }
+    let mut reasons: Vec<(&str, usize, String)> = Vec::new();
+    for record in records {
+        let Some(detail) = record.detail.as_deref() else { continue };
+        match reasons.iter_mut().find(|(reason, ..)| *reason == detail) {
+            Some((_, count, _)) => *count += 1,
+            None => reasons.push((detail, 1, record.id())),
+        }
+    }
+    reasons.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+    for (reason, count, example) in reasons.iter().take(SHOWN_REASONS) {
+        eprintln!("{count} records: {reason}\n  onset show {example}");
+    }
+    if reasons.len() > SHOWN_REASONS {
+        eprintln!("and {} other reasons", reasons.len() - SHOWN_REASONS);
+    }
 }
 
 pub(super) fn scored(rebuilt: usize, absent: usize, manifest: &RunManifest, found: &Analysis, global: &Global) {

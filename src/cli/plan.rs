@@ -7,12 +7,12 @@ use serde_json::json;
 use super::diagnose::Problem;
 use super::print::println;
 use super::report::open;
-use super::run::{prepare, store_path};
+use super::run::{prepare, provider, store_path};
 use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
 use crate::plan::{Parts, Plan, Unit};
 use crate::runner::rebuild;
-use crate::schema::{Need, Record};
+use crate::schema::{Need, Provider, Record};
 use crate::scorers;
 use crate::store::Store;
 
@@ -51,7 +51,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     let store = if store_path(&what.out).exists() { Some(open(&what.out)?) } else { None };
     let mut loads = Vec::new();
     for spec in &workspace.config.endpoints {
-        let load = load(&plan, &spec.name, store.as_ref())?;
+        let load = load(&plan, spec, store.as_ref())?;
         if load.records > 0 {
             loads.push((spec, load));
         }
@@ -112,15 +112,16 @@ fn endpoint(spec: &EndpointSpec, load: &Load) -> serde_json::Value {
     })
 }
 
-fn load(plan: &Plan, endpoint: &str, store: Option<&Store>) -> Result<Load, Problem> {
+fn load(plan: &Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<Load, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Problem::other)?;
     let records = store.map_or(Ok(Vec::new()), |store| store.records(&plan.run)).map_err(Problem::other)?;
     let known: HashSet<String> = records.iter().map(Record::id).collect();
     let mut load = Load::default();
-    for unit in plan.units(endpoint) {
+    let provider = provider(spec)?;
+    for unit in plan.units(&spec.name) {
         let Some(parts) = plan.parts(unit) else { continue };
         load.records += 1;
-        if known.contains(&parts.record_id()) || is_stored(plan, unit, store, &runtime)? {
+        if known.contains(&parts.record_id()) || is_stored(plan, unit, store, provider, &runtime)? {
             load.there += 1;
             continue;
         }
@@ -133,9 +134,15 @@ fn load(plan: &Plan, endpoint: &str, store: Option<&Store>) -> Result<Load, Prob
 }
 
 /// Whether other runs have left all that a record needs.
-fn is_stored(plan: &Plan, unit: Unit, store: Option<&Store>, runtime: &tokio::runtime::Runtime) -> Result<bool, Problem> {
+fn is_stored(
+    plan: &Plan,
+    unit: Unit,
+    store: Option<&Store>,
+    provider: &'static dyn Provider,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<bool, Problem> {
     let Some(store) = store else { return Ok(false) };
-    Ok(runtime.block_on(rebuild(plan, unit, store)).map_err(Problem::other)?.is_some())
+    Ok(runtime.block_on(rebuild(plan, unit, store, provider)).map_err(Problem::other)?.is_some())
 }
 
 /// Log-probabilities that the scorers of a record need.

@@ -84,7 +84,7 @@ impl Observer for Progress {
                 }
             }
             Event::Unusable { endpoint, reason } => {
-                let line = format!("endpoint {endpoint} cannot be used: {reason}");
+                let line = format!("{endpoint} cannot be used: {reason}");
                 match &self.bars {
                     // A bar that cannot be drawn must not hide the reason.
                     Some((multi, _)) => drop(multi.println(line)),

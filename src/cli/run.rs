@@ -15,7 +15,7 @@ use crate::config::{self, EMBEDDED, EndpointSpec, KeySource, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
-use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
+use crate::schema::{ModelEntry, Outcome, Provider, RunManifest, Scale, Transport};
 use crate::store::{Store, Write};
 use crate::transport::{InProcess, Network};
 use crate::{providers, server};
@@ -76,9 +76,12 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
+pub(super) fn provider(spec: &EndpointSpec) -> Result<&'static dyn Provider, Problem> {
+    providers::find(&spec.provider.value).ok_or_else(|| Problem::other(format!("no provider `{}`", spec.provider.value)))
+}
+
 fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway, Problem> {
-    let provider = providers::find(&spec.provider.value)
-        .ok_or_else(|| Problem::other(format!("no provider `{}`", spec.provider.value)))?;
+    let provider = provider(spec)?;
     let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
         let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
         let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
@@ -127,7 +130,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
         let (sender, stop) = watch::channel(false);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("\ninterrupted: finishing what is in flight (again to stop at once)");
+                eprintln!("\ninterrupted: finishing the requests in flight (again to stop at once)");
                 // Nobody listens any more only when the run is over.
                 let _ = sender.send(true);
                 if tokio::signal::ctrl_c().await.is_ok() {
@@ -145,11 +148,15 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
     let analysis = super::report::derive(&store, &manifest, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
     output::summary(&plan, &manifest, &summary, &analysis, started.elapsed(), &what.out, global);
+    let failed = summary.outcomes.get(&Outcome::Failed).copied().unwrap_or_default();
+    if failed + summary.incomplete > 0 {
+        output::reasons(&store.records(&plan.run).map_err(Problem::other)?, global);
+    }
     Ok(if summary.interrupted {
         exit::INTERRUPTED
     } else if !summary.unusable.is_empty() {
         exit::UNUSABLE
-    } else if summary.outcomes.get(&Outcome::Failed).is_some_and(|&failed| failed > 0) {
+    } else if failed + summary.incomplete > 0 {
         exit::FAILED_RECORDS
     } else {
         exit::DONE
@@ -157,19 +164,21 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
 }
 
 pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
-    let (_, plan) = prepare(what, global)?;
+    let (workspace, plan) = prepare(what, global)?;
     // There must be one: what is rebuilt was paid for before.
     drop(super::report::open(&what.out)?);
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
     let manifest = known.unwrap_or_else(|| plan.manifest(jiff::Timestamp::now().to_string()));
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
-    let endpoints: std::collections::BTreeSet<&str> = plan.models.iter().map(|model| model.endpoint.as_str()).collect();
     let (mut rebuilt, mut absent) = (Vec::new(), 0);
-    for unit in endpoints.iter().flat_map(|endpoint| plan.units(endpoint)) {
-        match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
-            Some(record) => rebuilt.push(Write::Record(Box::new(record))),
-            None => absent += 1,
+    for spec in &workspace.config.endpoints {
+        let provider = provider(spec)?;
+        for unit in plan.units(&spec.name) {
+            match runtime.block_on(runner::rebuild(&plan, unit, &store, provider)).map_err(Problem::other)? {
+                Some(record) => rebuilt.push(Write::Record(Box::new(record))),
+                None => absent += 1,
+            }
         }
     }
     let count = rebuilt.len();

@@ -21,7 +21,8 @@ fn classify(response: &HttpResponse) -> Class {
     match response.status {
         429 => Class::RateLimited(retry_after(response)),
         503 => retry_after(response).map_or(Class::Transient, |after| Class::RateLimited(Some(after))),
-        401 | 403 | 404 => Class::Unusable,
+        401 | 403 => Class::Unusable,
+        404 => Class::NoModel,
         408 | 409 | 425 | 500..=599 => Class::Transient,
         _ => Class::Fatal,
     }

@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use super::classify;
 use super::openai_completions::{finish, usage};
-use crate::schema::{Class, FinishReason, HttpRequest, HttpResponse, Provider, Request, Response, Wanted};
+use crate::schema::{Class, FinishReason, HttpRequest, HttpResponse, Need, Provider, Request, Response, Wanted};
+
+/// Why there is no log-probability.
+const NO_LOGPROB: &str = "a chat endpoint gives no log-probability of a given text";
 
 pub(super) struct OpenAiChat;
 
@@ -26,9 +29,16 @@ impl Provider for OpenAiChat {
         include_str!("openai_chat.rs")
     }
 
+    fn gives(&self, need: Need) -> Result<(), String> {
+        match need {
+            Need::Reply => Ok(()),
+            Need::TargetLogprob | Need::ChoiceLogprobs => Err(NO_LOGPROB.to_owned()),
+        }
+    }
+
     fn encode(&self, model: &str, request: &Request, seed: u64) -> Result<HttpRequest, String> {
         let Wanted::Reply { max_tokens, stop } = &request.wanted else {
-            return Err("a chat endpoint gives no log-probability of a given text".to_owned());
+            return Err(NO_LOGPROB.to_owned());
         };
         let body = json!({
             "model": model, "messages": [{ "role": "user", "content": request.text }], "max_tokens": max_tokens, "stop": stop,

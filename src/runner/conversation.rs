@@ -1,9 +1,12 @@
 //! One record: a technique's conversation, the log-probabilities its scorers need, and its scores.
 
+use tokio::sync::watch;
+
 use super::gateway::{Gateway, GatewayError};
 use crate::plan::{Parts, Plan, Unit};
 use crate::schema::{
-    Answer, BoxFuture, ExchangeKey, Judged, Logprobs, Need, Outcome, Record, Request, Response, Score, Step, Turn, Wanted,
+    Answer, BoxFuture, ExchangeKey, Judged, Logprobs, Need, Outcome, Provider, Record, Request, Response, Score, Step, Turn,
+    Wanted,
 };
 use crate::store::{Store, StoreError};
 use crate::{scorers, tools};
@@ -13,7 +16,7 @@ use crate::{scorers, tools};
 pub enum Unreached {
     /// The exchange failed, in words.
     Failed(String),
-    /// The endpoint cannot be used, or the reply is not in the store: the record stays to be done.
+    /// The endpoint cannot be used, the run is being stopped, or the reply is not in the store: the record stays to be done.
     Pending,
     /// The store failed.
     Store(StoreError),
@@ -30,53 +33,79 @@ struct Asking<'a> {
     model: &'a str,
     seed: u64,
     store: &'a Store,
+    stop: &'a watch::Receiver<bool>,
 }
 
 impl Source for Asking<'_> {
     fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
         Box::pin(async move {
-            self.gateway.exchange(key, self.model, request, self.seed, self.store).await.map_err(|error| match error {
+            let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
+            exchange.await.map_err(|error| match error {
                 GatewayError::Failed(reason) => Unreached::Failed(reason),
-                GatewayError::Unusable(_) => Unreached::Pending,
+                GatewayError::Unusable(_) | GatewayError::Stopped => Unreached::Pending,
                 GatewayError::Store(error) => Unreached::Store(error),
             })
         })
     }
 }
 
-/// Asks nobody.
-struct Nobody;
+/// Asks nobody: what failed when it was asked stays failed, in the words of the record there is.
+struct Nobody<'a> {
+    plan: &'a Plan,
+    parts: Parts<'a>,
+    store: &'a Store,
+}
 
-impl Source for Nobody {
+impl Source for Nobody<'_> {
     fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
-        Box::pin(std::future::ready(Err(Unreached::Pending)))
+        let record = self.store.record(&self.plan.run, &self.parts.record_id());
+        Box::pin(std::future::ready(match record.map(|record| record.and_then(|record| record.detail)) {
+            Ok(Some(reason)) => Err(Unreached::Failed(reason)),
+            Ok(None) => Err(Unreached::Pending),
+            Err(error) => Err(Unreached::Store(error)),
+        }))
     }
 }
 
 /// Leads the conversation of a unit, asking the endpoint for what the store does not have. No record comes of a unit whose
-/// endpoint turned out to be unusable.
+/// endpoint or model turned out to be unusable, or that was stopped between two requests.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn converse(plan: &Plan, unit: Unit, store: &Store, gateway: &Gateway) -> Result<Option<Record>, StoreError> {
+pub async fn converse(
+    plan: &Plan,
+    unit: Unit,
+    store: &Store,
+    gateway: &Gateway,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
-    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store };
-    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
+    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store, stop };
+    let provider = gateway.provider();
+    Conversation { plan, parts, store, provider, source: &source, exchanges: Vec::new() }.lead().await
 }
 
-/// Rebuilds a record from the store alone; none when a reply it needs was never had.
+/// Rebuilds a record from the store alone, as the endpoint with that dialect would have answered; none when a reply it needs
+/// was never had.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, StoreError> {
+pub async fn rebuild(
+    plan: &Plan,
+    unit: Unit,
+    store: &Store,
+    provider: &'static dyn Provider,
+) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
-    Conversation { plan, parts, store, source: &Nobody, exchanges: Vec::new() }.lead().await
+    let source = Nobody { plan, parts, store };
+    Conversation { plan, parts, store, provider, source: &source, exchanges: Vec::new() }.lead().await
 }
 
 struct Conversation<'a> {
     plan: &'a Plan,
     parts: Parts<'a>,
     store: &'a Store,
+    provider: &'static dyn Provider,
     source: &'a dyn Source,
     exchanges: Vec<ExchangeKey>,
 }
@@ -95,7 +124,9 @@ impl Conversation<'_> {
         };
         let Parts { task, sample, .. } = self.parts;
         let (mut target, mut choices) = (None, Vec::new());
-        let needs: Vec<Need> = task.scorers().filter_map(scorers::find).map(|scorer| scorer.need()).collect();
+        // What the provider cannot give is not asked for: the metric that needs it stays without a score.
+        let needs = task.scorers().filter_map(scorers::find).map(|scorer| scorer.need());
+        let needs: Vec<Need> = needs.filter(|&need| self.provider.gives(need).is_ok()).collect();
         let mut wanted: Vec<(bool, &str)> = Vec::new();
         if answer.outcome.is_scored() && needs.contains(&Need::TargetLogprob) {
             wanted.push((true, &sample.answer));
@@ -110,7 +141,11 @@ impl Conversation<'_> {
                 Ok(Response { logprobs, .. }) if is_target => target = logprobs,
                 Ok(Response { logprobs, .. }) => choices.extend(logprobs),
                 // The reply counts; the metric that needed more stays without a score, and the record says why.
-                Err(Unreached::Failed(reason)) => detail = Some(reason),
+                Err(Unreached::Failed(reason)) => {
+                    detail = Some(reason);
+                    choices.clear();
+                    break;
+                }
                 Err(Unreached::Pending) => return Ok(None),
                 Err(Unreached::Store(error)) => return Err(error),
             }

@@ -1,20 +1,27 @@
 //! One endpoint: its dialect, its transport, its limits, and the patience with which it is asked.
 
-use std::num::NonZeroU32;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use rand::RngExt;
+use tokio::sync::watch;
 
+use super::pace::Pace;
 use crate::schema::{Class, ExchangeKey, HttpResponse, Provider, Request, Response, Transport, TransportError, Wanted};
 use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
 
 /// Bytes of a reply that an error message shows.
 const SHOWN: usize = 300;
-/// Exchanges that fail in a row, with none that succeeds, after which an endpoint counts as gone.
+/// Exchanges with a model that fail in a row, with none that succeeds, after which it counts as gone.
 const GIVE_UP: u32 = 16;
+/// How long an endpoint may limit everything that is sent to it.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Shortest time for which a limit holds requests back, whatever the endpoint says.
+const SHORTEST_HOLD: Duration = Duration::from_millis(100);
+/// After a hold requests start again spread over its length, within these bounds.
+const SPREAD: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// What an endpoint allows.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +49,12 @@ pub enum GatewayError {
     /// The request failed for good: what was sent, what came back.
     #[error("{0}")]
     Failed(String),
-    /// The endpoint refuses everything, or is gone.
+    /// The endpoint or the model refuses everything, or is gone.
     #[error("{0}")]
     Unusable(String),
+    /// The run is being stopped, and nothing was in flight.
+    #[error("stopped")]
+    Stopped,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,22 +67,35 @@ pub struct Gateway {
     transport: Box<dyn Transport>,
     limits: Limits,
     retries: Retries,
-    requests_limiter: Option<DefaultDirectRateLimiter>,
-    tokens_limiter: Option<DefaultDirectRateLimiter>,
+    requests_pace: Option<Pace>,
+    tokens_pace: Option<Pace>,
     requests: AtomicU64,
-    failures: AtomicU32,
-    unusable: Mutex<Option<String>>,
-    wait_until: Mutex<Option<Instant>>,
+    /// Whether anything came of a request but the news that there is no connection.
+    is_there: AtomicBool,
+    /// Whether any exchange succeeded.
+    has_answered: AtomicBool,
+    /// Why the endpoint cannot be used; whoever waits is woken.
+    unusable: watch::Sender<Option<String>>,
+    unusable_models: Mutex<BTreeMap<String, String>>,
+    /// Exchanges that failed since the last that succeeded, by model and by whether a log-probability was wanted: a server
+    /// may fail at these alone.
+    failures: Mutex<HashMap<(String, bool), u32>>,
+    hold: Mutex<Option<Hold>>,
+    /// Since when everything has been limited.
+    limited_since: Mutex<Option<Instant>>,
+}
+
+/// A time for which nothing is sent.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    until: Instant,
+    spread: Duration,
 }
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway").field("name", &self.name).field("limits", &self.limits).finish_non_exhaustive()
     }
-}
-
-fn limiter(per_minute: Option<u32>) -> Option<DefaultDirectRateLimiter> {
-    per_minute.and_then(NonZeroU32::new).map(|limit| RateLimiter::direct(Quota::per_minute(limit)))
 }
 
 impl Gateway {
@@ -91,12 +114,16 @@ impl Gateway {
             transport,
             limits,
             retries,
-            requests_limiter: limiter(limits.requests_per_minute),
-            tokens_limiter: limiter(limits.tokens_per_minute),
+            requests_pace: limits.requests_per_minute.map(Pace::new),
+            tokens_pace: limits.tokens_per_minute.map(Pace::new),
             requests: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
-            unusable: Mutex::new(None),
-            wait_until: Mutex::new(None),
+            is_there: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
+            unusable: watch::Sender::new(None),
+            unusable_models: Mutex::new(BTreeMap::new()),
+            failures: Mutex::new(HashMap::new()),
+            hold: Mutex::new(None),
+            limited_since: Mutex::new(None),
         }
     }
 
@@ -112,20 +139,46 @@ impl Gateway {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// The dialect of the endpoint.
+    #[must_use]
+    pub fn provider(&self) -> &'static dyn Provider {
+        self.provider
+    }
+
     /// Why nothing more can be had from the endpoint.
     #[must_use]
     pub fn unusable(&self) -> Option<String> {
-        self.unusable.lock().ok().and_then(|reason| reason.clone())
+        self.unusable.borrow().clone()
     }
 
-    fn give_up(&self, reason: &str) -> GatewayError {
-        if let Ok(mut slot) = self.unusable.lock() {
-            slot.get_or_insert_with(|| reason.to_owned());
+    /// Why nothing more can be had from a model, for a reason of its own.
+    #[must_use]
+    pub fn unusable_model(&self, model: &str) -> Option<String> {
+        self.unusable_models.lock().ok().and_then(|models| models.get(model).cloned())
+    }
+
+    /// Whatever of the endpoint cannot be used, and why: all of it under its name, a model as `endpoint/model`.
+    #[must_use]
+    pub fn all_unusable(&self) -> Vec<(String, String)> {
+        let models = self.unusable_models.lock().map(|models| models.clone()).unwrap_or_default();
+        let models = models.into_iter().map(|(model, reason)| (format!("{}/{model}", self.name), reason));
+        self.unusable().map(|reason| (self.name.clone(), reason)).into_iter().chain(models).collect()
+    }
+
+    fn give_up(&self, reason: String) -> GatewayError {
+        self.unusable.send_if_modified(|slot| slot.is_none() && slot.replace(reason.clone()).is_none());
+        GatewayError::Unusable(reason)
+    }
+
+    fn give_up_model(&self, model: &str, reason: String) -> GatewayError {
+        if let Ok(mut models) = self.unusable_models.lock() {
+            models.entry(model.to_owned()).or_insert_with(|| reason.clone());
         }
-        GatewayError::Unusable(reason.to_owned())
+        GatewayError::Unusable(reason)
     }
 
-    /// Sends a request, trying again where that may help, and commits the exchange.
+    /// Sends a request, trying again where that may help, and commits the exchange. Once `stop` is true, nothing is sent and
+    /// nothing waited for but the reply to what was sent before.
     ///
     /// # Errors
     /// When no reply could be had, with what was sent and what came back.
@@ -136,22 +189,24 @@ impl Gateway {
         request: &Request,
         seed: u64,
         store: &Store,
+        stop: &watch::Receiver<bool>,
     ) -> Result<Response, GatewayError> {
         let encoded = self.provider.encode(model, request, seed).map_err(GatewayError::Failed)?;
-        let mut attempt = 0;
+        let (mut failed, mut limited) = (0, 0);
         loop {
-            if let Some(reason) = self.unusable() {
-                return Err(GatewayError::Unusable(reason));
-            }
-            self.wait_for_turn(request).await;
+            self.wait_for_turn(model, request, stop).await?;
             self.requests.fetch_add(1, Ordering::Relaxed);
             let (sent, clock) = (jiff::Timestamp::now().to_string(), Instant::now());
             let result = self.transport.send(encoded.clone()).await;
             let milliseconds = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if !matches!(result, Err(TransportError::Connection(_))) {
+                self.is_there.store(true, Ordering::Relaxed);
+            }
             let (status, class, error) = match &result {
                 Ok(response) if (200..300).contains(&response.status) => match self.provider.decode(request, response) {
                     Ok(response) => {
-                        self.failures.store(0, Ordering::Relaxed);
+                        self.note_success(model, request);
+                        tracing::debug!(endpoint = self.name, model, milliseconds, "answered");
                         let endpoint = self.name.clone();
                         let (model, request) = (model.to_owned(), request.clone());
                         let exchange =
@@ -159,7 +214,9 @@ impl Gateway {
                         store.write(Write::Exchange(Box::new(exchange))).await?;
                         return Ok(response);
                     }
-                    Err(reason) => (Some(200), Class::Fatal, format!("{reason}; it begins: {}", shown(response))),
+                    Err(reason) => {
+                        (Some(response.status), Class::Fatal, format!("{reason}; it begins: {}", shown(response)))
+                    }
                 },
                 Ok(response) => {
                     let class = self.provider.classify(response);
@@ -167,66 +224,168 @@ impl Gateway {
                 }
                 Err(error @ TransportError::Timeout(_)) => (None, Class::Transient, error.to_string()),
                 Err(error @ TransportError::Connection(_)) => (None, Class::Transient, format!("no connection: {error}")),
+                Err(error @ TransportError::TooLarge { .. }) => (None, Class::Fatal, error.to_string()),
             };
+            tracing::debug!(endpoint = self.name, model, milliseconds, error, "attempt failed");
             store.write(Write::Attempt(Attempt { key, at: sent, status, milliseconds, error: error.clone() })).await?;
-            let what = format!("{} {}{} for {model}: {error}", encoded.method, self.name, encoded.path);
-            let wait = match class {
-                Class::Unusable => return Err(self.give_up(&what)),
+            let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
+            match class {
+                Class::Unusable => return Err(self.give_up(what)),
+                Class::NoModel => return Err(self.give_up_model(model, what)),
                 Class::Fatal => return Err(GatewayError::Failed(what)),
-                Class::RateLimited(Some(after)) => {
-                    self.hold(after);
-                    after
+                Class::RateLimited(_) if self.retries.most == 0 => return Err(GatewayError::Failed(what)),
+                // A limit says nothing about the request: it is bounded by time and uses up no retry.
+                Class::RateLimited(after) => {
+                    if self.limited_for() > PATIENCE {
+                        let minutes = PATIENCE.as_secs() / 60;
+                        return Err(self.give_up(format!("{what} (everything limited for {minutes} minutes)")));
+                    }
+                    match after {
+                        Some(after) => self.hold(after),
+                        None => self.unless_stopped(stop, tokio::time::sleep(self.backoff(limited))).await,
+                    }
+                    limited += 1;
                 }
-                Class::RateLimited(None) | Class::Transient => self.backoff(attempt),
-            };
-            attempt += 1;
-            if attempt > self.retries.most {
-                let in_a_row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                if in_a_row >= GIVE_UP && matches!(result, Err(TransportError::Connection(_))) {
-                    return Err(self.give_up(&format!("{what} ({in_a_row} requests in a row failed)")));
+                Class::Transient if failed < self.retries.most => {
+                    self.unless_stopped(stop, tokio::time::sleep(self.backoff(failed))).await;
+                    failed += 1;
                 }
-                return Err(GatewayError::Failed(format!("{what} (after {attempt} attempts)")));
+                Class::Transient => {
+                    return Err(self.used_up(model, request, format!("{what} (after {} attempts)", failed + 1)));
+                }
             }
-            tokio::time::sleep(wait).await;
         }
     }
 
-    /// Exponential backoff with full jitter.
+    fn note_success(&self, model: &str, request: &Request) {
+        self.has_answered.store(true, Ordering::Relaxed);
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.remove(&kind(model, request));
+        }
+        if let Ok(mut since) = self.limited_since.lock() {
+            *since = None;
+        }
+    }
+
+    /// How long everything has been limited.
+    fn limited_for(&self) -> Duration {
+        self.limited_since.lock().map(|mut since| since.get_or_insert_with(Instant::now).elapsed()).unwrap_or_default()
+    }
+
+    /// A request has failed as often as it may: is it the request, the model or the endpoint?
+    fn used_up(&self, model: &str, request: &Request, what: String) -> GatewayError {
+        if !self.is_there.load(Ordering::Relaxed) {
+            return self.give_up(what);
+        }
+        let mut in_a_row = 0;
+        if let Ok(mut failures) = self.failures.lock() {
+            let count = failures.entry(kind(model, request)).or_default();
+            *count += 1;
+            in_a_row = *count;
+        }
+        // A model whose log-probabilities are not to be had still answers; see `check`.
+        if in_a_row < GIVE_UP || wants_logprob(request) {
+            return GatewayError::Failed(what);
+        }
+        let reason = format!("{what}; {in_a_row} requests in a row failed");
+        if self.has_answered.load(Ordering::Relaxed) { self.give_up_model(model, reason) } else { self.give_up(reason) }
+    }
+
+    /// Whether a request may still be sent.
+    fn check(&self, model: &str, request: &Request, stop: &watch::Receiver<bool>) -> Result<(), GatewayError> {
+        if *stop.borrow() {
+            return Err(GatewayError::Stopped);
+        }
+        if let Some(reason) = self.unusable().or_else(|| self.unusable_model(model)) {
+            return Err(GatewayError::Unusable(reason));
+        }
+        let failures = |failures: &HashMap<_, u32>| failures.get(&kind(model, request)).copied().unwrap_or_default();
+        if wants_logprob(request) && self.failures.lock().is_ok_and(|list| failures(&list) >= GIVE_UP) {
+            let reason = format!("not asked: the last {GIVE_UP} requests for a log-probability to {model} failed");
+            return Err(GatewayError::Failed(reason));
+        }
+        Ok(())
+    }
+
+    /// Exponential backoff with jitter.
     fn backoff(&self, attempt: u32) -> Duration {
         let longest = self.retries.first_wait.saturating_mul(1 << attempt.min(10)).min(Duration::from_secs(60));
         longest.mul_f64(rand::rng().random_range(0.5..1.0))
     }
 
-    /// Keeps every request to this endpoint back: the endpoint said after how long.
-    fn hold(&self, after: Duration) {
-        if let Ok(mut until) = self.wait_until.lock() {
-            let new = Instant::now() + after;
-            *until = Some(until.map_or(new, |old| old.max(new)));
+    /// Waits for something; comes back early when the run is being stopped or the endpoint turns out to be unusable.
+    async fn unless_stopped(&self, stop: &watch::Receiver<bool>, wait: impl Future<Output = ()>) {
+        let (mut stop, mut unusable) = (stop.clone(), self.unusable.subscribe());
+        let stopped = async {
+            // Without a sender there is nobody who could stop the run.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = stopped => {}
+            _ = unusable.wait_for(Option::is_some) => {}
         }
     }
 
-    async fn wait_for_turn(&self, request: &Request) {
-        let until = self.wait_until.lock().ok().and_then(|until| *until);
-        if let Some(until) = until {
-            tokio::time::sleep_until(until.into()).await;
-        }
-        if let Some(limiter) = &self.requests_limiter {
-            limiter.until_ready().await;
-        }
-        if let Some(limiter) = &self.tokens_limiter {
-            let reply = match &request.wanted {
-                Wanted::Reply { max_tokens, .. } => *max_tokens as usize,
-                Wanted::Logprob { continuation } => continuation.len(),
-            };
-            // About four bytes of English are one token.
-            let estimate = u32::try_from(request.text.len() / 4 + reply).unwrap_or(u32::MAX);
-            let most = self.limits.tokens_per_minute.unwrap_or(1);
-            if let Some(cost) = NonZeroU32::new(estimate.clamp(1, most)) {
-                // Refused only for a cost above the burst, and the clamp keeps it below.
-                let _ = limiter.until_n_ready(cost).await;
+    /// Keeps every request to this endpoint back: the endpoint said for how long.
+    fn hold(&self, after: Duration) {
+        let after = after.max(SHORTEST_HOLD);
+        if let Ok(mut hold) = self.hold.lock() {
+            let until = Instant::now() + after;
+            if hold.is_none_or(|old| old.until < until) {
+                *hold = Some(Hold { until, spread: after.clamp(SPREAD.0, SPREAD.1) });
             }
         }
     }
+
+    /// When to try again, if requests are being held back: not at the same instant as everybody else.
+    fn held(&self) -> Option<Instant> {
+        let hold = self.hold.lock().ok().and_then(|hold| *hold)?;
+        let jitter = hold.spread.mul_f64(rand::rng().random_range(0.0..1.0));
+        (hold.until > Instant::now()).then(|| hold.until + jitter)
+    }
+
+    async fn wait_for_turn(&self, model: &str, request: &Request, stop: &watch::Receiver<bool>) -> Result<(), GatewayError> {
+        loop {
+            self.check(model, request, stop)?;
+            if let Some(until) = self.held() {
+                self.unless_stopped(stop, tokio::time::sleep_until(until.into())).await;
+                continue;
+            }
+            self.unless_stopped(stop, async {
+                if let Some(pace) = &self.requests_pace {
+                    pace.wait(1).await;
+                }
+                if let Some(pace) = &self.tokens_pace {
+                    pace.wait(tokens(request)).await;
+                }
+            })
+            .await;
+            // A hold that began meanwhile makes the turn void.
+            if self.held().is_none() {
+                return self.check(model, request, stop);
+            }
+        }
+    }
+}
+
+fn wants_logprob(request: &Request) -> bool {
+    matches!(request.wanted, Wanted::Logprob { .. })
+}
+
+fn kind(model: &str, request: &Request) -> (String, bool) {
+    (model.to_owned(), wants_logprob(request))
+}
+
+/// About as many tokens as a request costs: four bytes of English are one token.
+fn tokens(request: &Request) -> u32 {
+    let reply = match &request.wanted {
+        Wanted::Reply { max_tokens, .. } => *max_tokens as usize,
+        Wanted::Logprob { continuation } => continuation.len(),
+    };
+    u32::try_from(request.text.len() / 4 + reply).unwrap_or(u32::MAX)
 }
 
 fn shown(response: &HttpResponse) -> String {

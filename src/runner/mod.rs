@@ -2,6 +2,7 @@
 
 mod conversation;
 mod gateway;
+mod pace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::plan::Plan;
-use crate::schema::{ModelEntry, Outcome, Record};
+use crate::schema::{Outcome, Record};
 use crate::store::{Store, StoreError, Write};
 
 pub use conversation::{Unreached, converse, rebuild};
@@ -33,9 +34,9 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
-    /// Nothing more can be had from an endpoint.
+    /// Nothing more can be had from an endpoint, or from one of its models.
     Unusable {
-        /// The endpoint.
+        /// The endpoint, or `endpoint/model`.
         endpoint: String,
         /// Why.
         reason: String,
@@ -55,7 +56,9 @@ pub struct Summary {
     pub requests: u64,
     /// Records there are now, by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
-    /// Endpoints from which nothing more can be had, and why.
+    /// Records with an answer that lack a log-probability, because the request for it failed.
+    pub incomplete: usize,
+    /// Endpoints (or `endpoint/model`) from which nothing more can be had, and why.
     pub unusable: Vec<(String, String)>,
     /// Whether the run was interrupted.
     pub interrupted: bool,
@@ -64,12 +67,17 @@ pub struct Summary {
 /// What a run may do.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Ask failed records again.
+    /// Ask failed records again, and incomplete ones for what they lack.
     pub retry_failed: bool,
 }
 
-/// Runs a plan through its gateways until every record is there, or `stop` turns true: then what is in flight is finished and
-/// committed, and no more is begun.
+/// Whether a record has its answer but lacks a log-probability that could not be had.
+fn is_incomplete(record: &Record) -> bool {
+    record.outcome != Outcome::Failed && record.detail.is_some()
+}
+
+/// Runs a plan through its gateways until every record is there, or `stop` turns true: then the requests in flight are finished
+/// and committed, and no more are sent.
 ///
 /// # Errors
 /// When the store cannot be read or written: nothing more is sent then.
@@ -85,10 +93,12 @@ pub async fn run(
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
     let mut there: HashMap<String, BTreeMap<String, ()>> = HashMap::new();
     let mut resumed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut incomplete = 0;
     for record in known {
-        if record.outcome == Outcome::Failed && options.retry_failed {
+        if options.retry_failed && (record.outcome == Outcome::Failed || is_incomplete(&record)) {
             continue;
         }
+        incomplete += usize::from(is_incomplete(&record));
         *outcomes.entry(record.outcome).or_default() += 1;
         *resumed.entry(record.model.clone()).or_default() += 1;
         there.entry(record.model.clone()).or_default().insert(record.id(), ());
@@ -108,7 +118,8 @@ pub async fn run(
             let pending = plan.units(&name).filter(|&unit| {
                 plan.parts(unit).is_some_and(|parts| {
                     let known = there.get(&parts.model.name);
-                    known.is_none_or(|known| !known.contains_key(&record_id(&parts, 0)))
+                    let is_usable = gateway.unusable_model(&parts.model.name).is_none();
+                    is_usable && known.is_none_or(|known| !known.contains_key(&parts.record_id()))
                 })
             });
             let tasks = futures_util::stream::iter(pending)
@@ -117,9 +128,10 @@ pub async fn run(
                     async move { go_on }
                 })
                 .map(|unit| {
-                    let (plan, store, gateway) = (Arc::clone(&plan), store.clone(), Arc::clone(&gateway));
+                    let (plan, store, gateway, stop) =
+                        (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
                     tokio::spawn(async move {
-                        let record = converse(&plan, unit, &store, &gateway).await?;
+                        let record = converse(&plan, unit, &store, &gateway, &stop).await?;
                         if let Some(record) = &record {
                             store.write(Write::Record(Box::new(record.clone()))).await?;
                         }
@@ -128,39 +140,38 @@ pub async fn run(
                 })
                 .buffer_unordered(width);
             let mut tasks = std::pin::pin!(tasks);
-            let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+            let mut part = Summary::default();
             while let Some(finished) = tasks.next().await {
                 let record = match finished {
                     Ok(record) => record?,
                     // A panic is a defect: let it surface as one, with its own message.
                     Err(join) => std::panic::resume_unwind(join.into_panic()),
                 };
-                if let Some(Record { model, outcome, .. }) = record {
-                    *outcomes.entry(outcome).or_default() += 1;
+                if let Some(record) = record {
+                    part.incomplete += usize::from(is_incomplete(&record));
+                    let Record { model, outcome, .. } = record;
+                    *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });
                 }
             }
-            let unusable = gateway.unusable();
-            if let Some(reason) = &unusable {
-                observer.event(&Event::Unusable { endpoint: name.clone(), reason: reason.clone() });
+            for (endpoint, reason) in gateway.all_unusable() {
+                observer.event(&Event::Unusable { endpoint: endpoint.clone(), reason: reason.clone() });
+                part.unusable.push((endpoint, reason));
             }
-            Ok((gateway.requests(), outcomes, unusable.map(|reason| (name, reason))))
+            part.requests = gateway.requests();
+            Ok(part)
         }
     });
-    let mut summary = Summary { outcomes, ..Summary::default() };
+    let mut summary = Summary { outcomes, incomplete, ..Summary::default() };
     for finished in futures_util::future::join_all(endpoints).await {
-        let (requests, outcomes, unusable) = finished?;
-        summary.requests += requests;
-        for (outcome, count) in outcomes {
+        let part: Summary = finished?;
+        summary.requests += part.requests;
+        summary.incomplete += part.incomplete;
+        for (outcome, count) in part.outcomes {
             *summary.outcomes.entry(outcome).or_default() += count;
         }
-        summary.unusable.extend(unusable);
+        summary.unusable.extend(part.unusable);
     }
     summary.interrupted = *stop.borrow();
     Ok(summary)
-}
-
-fn record_id(parts: &crate::plan::Parts<'_>, repetition: u32) -> String {
-    let ModelEntry { name, .. } = parts.model;
-    format!("{}/{}/{name}/{}/{repetition}", parts.task.name, parts.prompt.name, parts.sample.id)
 }

@@ -135,7 +135,7 @@ pub struct Record {
     pub answer: Option<String>,
     /// The reference answer.
     pub target: String,
-    /// What went wrong, for a failed or refused record.
+    /// What went wrong: why a record failed, or why one with an answer lacks a log-probability.
     pub detail: Option<String>,
     /// Keys of its exchanges, in the order of the conversation.
     pub exchanges: Vec<ExchangeKey>,

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::exchange::{Request, Response};
+use super::record::Need;
 
 /// An HTTP request, free of addresses and secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,14 @@ pub enum TransportError {
     /// The connection could not be made, or broke.
     #[error("{0}")]
     Connection(String),
+    /// The reply is larger than any that is read.
+    #[error("the reply of {bytes} bytes or more is above the limit of {limit} bytes")]
+    TooLarge {
+        /// Bytes declared, or read so far.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
 }
 
 /// A future that can be sent between threads.
@@ -54,6 +63,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Transport: Send + Sync + std::fmt::Debug {
     /// Sends a request and reads the reply whole.
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>>;
+    /// Where it sends to, for messages: no name of a user, no password, no query.
+    fn address(&self) -> &str;
 }
 
 /// What a reply that is no answer means for the next attempt.
@@ -65,6 +76,8 @@ pub enum Class {
     Transient,
     /// Trying again will not help this request.
     Fatal,
+    /// The endpoint does not have the model.
+    NoModel,
     /// Nothing will help: the endpoint refuses everything, as for a wrong key.
     Unusable,
 }
@@ -75,6 +88,13 @@ pub trait Provider: Sync {
     fn name(&self) -> &'static str;
     /// The source file, whose leading comment is the manual page.
     fn source(&self) -> &'static str;
+    /// Whether the dialect gives what a scorer needs.
+    ///
+    /// # Errors
+    /// In words, why it does not.
+    fn gives(&self, _need: Need) -> Result<(), String> {
+        Ok(())
+    }
     /// The HTTP request for a request to a model.
     ///
     /// # Errors
