@@ -18,15 +18,13 @@ const CORRELATIONS: [f64; 5] = [2e-4, 7e-4, 2.3e-3, 7.6e-3, 2.5e-2];
 /// The probability that an evaluation fell to chance or below, and that it came out anywhere.
 const FELL: f64 = 0.02;
 const ANYWHERE: f64 = 0.002;
-/// Nodes and weights of Gauss-Hermite quadrature for the standard normal distribution (seven points).
-const NODES: [(f64, f64); 7] = [
-    (-3.750_439_717_725_742, 5.482_688_559_722_178e-4),
-    (-2.366_759_410_734_541, 0.030_757_123_967_586_5),
-    (-1.154_405_394_739_968, 0.240_123_178_605_012_6),
-    (0.0, 0.457_142_857_142_857_1),
-    (1.154_405_394_739_968, 0.240_123_178_605_012_6),
-    (2.366_759_410_734_541, 0.030_757_123_967_586_5),
-    (3.750_439_717_725_742, 5.482_688_559_722_178e-4),
+/// Nodes and weights of Gauss-Hermite quadrature for the standard normal distribution (five points).
+const NODES: [(f64, f64); 5] = [
+    (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
+    (-1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (0.0, 0.533_333_333_333_333_4),
+    (1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (2.856_970_013_872_806, 0.011_257_411_327_720_69),
 ];
 
 /// One model: how many items, how many right, where.
@@ -81,15 +79,24 @@ fn nearest(nearest: &[u16], score: f64) -> usize {
     if score <= 0.5 { root(score) } else { GRID - 1 - root(1.0 - score) }
 }
 
+/// The grid's distributions for no items at all, whose parameters do not depend on the data: by correlation, then score.
+static GRID_LEVELS: LazyLock<Vec<BetaBinomial>> = LazyLock::new(|| {
+    let of = |rho: f64| (0..GRID).map(move |index| BetaBinomial::with_correlation(0.0, grid_score(index), rho));
+    CORRELATIONS.iter().flat_map(|&rho| of(rho)).collect()
+});
+
+/// The part of their likelihoods that does not depend on the data.
+static GRID_CONSTANTS: LazyLock<Vec<f64>> = LazyLock::new(|| GRID_LEVELS.iter().map(BetaBinomial::ln_constant).collect());
+
 /// The likelihood of one model's items at every correlation and grid point.
 struct Table(Vec<f64>);
 
 impl Table {
     fn new(items: &Items) -> Self {
-        let at = |correlation: f64, index: usize| {
-            BetaBinomial::with_correlation(items.n, grid_score(index), correlation).ln_pmf(items.right).exp()
+        let level = |(level, constant): (&BetaBinomial, &f64)| {
+            (BetaBinomial { n: items.n, ..*level }.ln_pmf_with(items.right, *constant)).exp()
         };
-        Self(CORRELATIONS.iter().flat_map(|&correlation| (0..GRID).map(move |index| at(correlation, index))).collect())
+        Self(GRID_LEVELS.iter().zip(GRID_CONSTANTS.iter()).map(level).collect())
     }
 }
 

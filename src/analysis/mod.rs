@@ -11,6 +11,7 @@ mod points;
 mod posterior;
 mod published;
 mod shape;
+mod simulate;
 mod verdict;
 mod words;
 
@@ -21,6 +22,7 @@ use crate::stats::benjamini_hochberg;
 
 pub use points::Axis;
 pub use published::{Options, analyse_published};
+pub use simulate::{Cell, Setting, Truth, simulate};
 
 use level::Level;
 use points::{Cells, Measured};

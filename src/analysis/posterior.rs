@@ -11,8 +11,8 @@ use crate::stats::{Draws, Effort, adaptive, tempered};
 use super::likelihood::{DIMENSIONS, Items, Likelihood};
 use super::shape::{Seen, Shape, see};
 
-/// Draws per family and round, rounds, and the fallback.
-const EFFORT: Effort = Effort { points: 1024, rounds: 4, particles: 600, least: 60.0 };
+/// How much is drawn from each family.
+const EFFORT: Effort = Effort { points: 768, rounds: 3, most_rounds: 10, enough: 120.0, particles: 600, least: 15.0 };
 /// Nats behind the best family beyond which a family is not worth the slower method.
 const HOPELESS: f64 = 80.0;
 /// Logarithm of the weight below which a draw is left out.
@@ -32,8 +32,6 @@ pub(super) struct Drawn {
 /// What the data say.
 #[derive(Debug, Clone)]
 pub(super) struct Posterior {
-    /// Every family with its probability.
-    pub(super) families: Vec<(&'static str, f64)>,
     /// The probability of every shape.
     pub(super) shapes: [f64; Shape::COUNT],
     /// The same with two items the other way at whichever model hurts it most.
@@ -141,8 +139,7 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let least = std::array::from_fn(|shape| sums.iter().map(|sums| sums[shape]).fold(1.0, f64::min));
     let rise = |sums: &[f64; Shape::COUNT]| sums[Shape::Emergent as usize] + sums[Shape::Breakthrough as usize];
     let least_rise = sums.iter().map(rise).fold(1.0, f64::min);
-    let families = CURVES.iter().zip(chances).map(|(family, chance)| (family.name(), chance)).collect();
-    Posterior { families, shapes: sums[0], least, least_rise, draws: kept }
+    Posterior { shapes: sums[0], least, least_rise, draws: kept }
 }
 
 /// The models at which two items may go the other way, with the direction: 0 more right, 1 fewer.

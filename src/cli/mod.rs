@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod serve;
 mod show;
+mod simulate;
 mod start;
 
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ enum Command {
     Run {
         #[command(flatten)]
         what: What,
-        /// Ask failed records again.
+        /// Ask failed records again, and incomplete ones for what they lack.
         #[arg(long)]
         retry_failed: bool,
         /// Try every request once.
@@ -163,6 +164,8 @@ enum Command {
         #[arg(default_value = ".")]
         directory: PathBuf,
     },
+    /// Analyse curves whose truth is known: how often each is called emergent, and how near the onset is.
+    Simulate(simulate::Grid),
     /// Serve the ladder behind an OpenAI-compatible API.
     Serve {
         /// Address to listen on; port 0 takes a free one.
@@ -237,6 +240,7 @@ pub fn main() -> ExitCode {
         Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),
         Command::Init { directory } => start::init(&directory, global),
+        Command::Simulate(grid) => simulate::run(&grid, global),
         Command::Serve { listen } => serve::serve(&listen, global),
         Command::Ladder { action } => ladder::ladder(action, global),
     };

@@ -250,3 +250,38 @@ fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<CurvesFile, FileError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("curves.csv");
+        std::fs::write(&path, text).unwrap();
+        read_curves(&path)
+    }
+
+    #[test]
+    fn other_names_units_percentages_and_errors_are_understood() {
+        let text = "task,model,params_b,tokens_t,accuracy,n_questions,random_baseline,shots\n\
+                    add,a,1.5,2,25.0,400,20,5\nadd,b,3,2,75,400,20,5\n";
+        let file = read(text).unwrap();
+        let first = &file.scores[0];
+        assert_eq!((first.score, first.chance, first.n), (0.25, Some(0.2), Some(400.0)));
+        assert_eq!((first.metric.as_str(), first.prompt.as_str()), ("accuracy", "5-shot"));
+        assert_eq!(first.scale.flops, Some(6.0 * 1.5e9 * 2e12));
+        assert!(file.notes.iter().any(|note| note.contains("percent")), "{:?}", file.notes);
+        let file = read("task,model,metric,value,stderr\nx,a,brier,0.2,0.02\n").unwrap();
+        assert_eq!(file.scores[0].score, 0.8);
+        assert!((file.scores[0].n.unwrap() - 400.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_place() {
+        let message = |text: &str| read(text).unwrap_err().to_string();
+        assert!(message("task,model\nx,a\n").contains("no column for the score; one of: score, accuracy"));
+        assert!(message("task,model,score\nx,a,high\n").contains("curves.csv:2: column score: `high` is not a number"));
+        assert!(message("task,model,score\nx,a,\n").contains("no line holds a score"));
+    }
+}

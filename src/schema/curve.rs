@@ -144,7 +144,8 @@ impl Proposal {
     }
 
     /// Where a rise begins: for a logistic function, where it has a tenth of its gain.
-    fn knee(&self) -> f64 {
+    #[must_use]
+    pub fn knee(&self) -> f64 {
         match self.form {
             Form::Logistic { width } => self.at - 2.2 * width,
             _ => self.at,

@@ -26,9 +26,21 @@ impl BetaBinomial {
     /// `ln C(n, k) + ln B(k + alpha, n - k + beta) - ln B(alpha, beta)` (Skellam 1948, JRSS B 10:257).
     #[must_use]
     pub fn ln_pmf(&self, k: f64) -> f64 {
+        self.ln_pmf_with(k, self.ln_constant())
+    }
+
+    /// The part of `ln P` that depends on neither `k` nor `n`: `-ln B(alpha, beta)`.
+    #[must_use]
+    pub fn ln_constant(&self) -> f64 {
+        -ln_beta(self.alpha, self.beta)
+    }
+
+    /// `ln P(K = k)` with the constant given, for those who ask often.
+    #[must_use]
+    pub fn ln_pmf_with(&self, k: f64, constant: f64) -> f64 {
         let Self { n, alpha, beta } = *self;
         let choose = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0);
-        choose + ln_beta(k + alpha, n - k + beta) - ln_beta(alpha, beta)
+        choose + ln_beta(k + alpha, n - k + beta) + constant
     }
 
     /// `P(K >= k)`, summed over whole numbers from `k` rounded up; a fraction of an item is no success.

@@ -34,11 +34,15 @@ pub struct Draws<const D: usize> {
 pub struct Effort {
     /// Points in each round of importance sampling.
     pub points: usize,
-    /// Rounds; the first only finds the way.
+    /// Rounds at least; the first only finds the way.
     pub rounds: usize,
+    /// Rounds at most, while the draws are worth less than `enough`.
+    pub most_rounds: usize,
+    /// Effective draws that are enough.
+    pub enough: f64,
     /// Particles of the fallback.
     pub particles: usize,
-    /// Effective draws below which importance sampling is not believed.
+    /// Effective draws below which importance sampling is not believed after all its rounds.
     pub least: f64,
 }
 
@@ -56,14 +60,16 @@ fn kronecker<const D: usize>(index: usize, shift: f64) -> [f64; D] {
 }
 
 /// Importance sampling whose density, a product of histograms, adapts between rounds (Lepage 1978, VEGAS). The rounds after
-/// the first are averaged.
+/// the first are averaged, each by what its draws are worth.
 pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&[f64; D]) -> f64) -> Draws<D> {
     let mut density = [[1.0; BINS]; D];
-    let (mut points, mut logs) = (Vec::new(), Vec::new());
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (mut points, mut logs, mut rounds) = (Vec::new(), Vec::new(), 0.0);
     // The recurrence itself is the same for every round; only its shift differs.
     let base: Vec<[f64; D]> = (0..effort.points).map(|index| kronecker(index, 0.0)).collect();
-    for round in 0..effort.rounds {
-        let shift = 0.137_f64.mul_add(round as f64, 0.5);
+    for round in 0..effort.most_rounds.max(effort.rounds) {
+        // A random shift of each axis makes every round an unbiased estimate of its own (Cranley and Patterson 1976).
+        let shift: [f64; D] = std::array::from_fn(|_| rng.random());
         let mut cumulative = [[0.0; BINS + 1]; D];
         for (axis, density) in density.iter().enumerate() {
             for bin in 0..BINS {
@@ -75,7 +81,7 @@ pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&
         for base in &base {
             let mut log_weight = 0.0;
             let point: [f64; D] = std::array::from_fn(|axis| {
-                let v = (base[axis] + shift).fract();
+                let v = (base[axis] + shift[axis]).fract();
                 let bin = (0..BINS - 1).find(|&bin| v < cumulative[axis][bin + 1]).unwrap_or(BINS - 1);
                 let height = density[axis][bin];
                 log_weight -= height.ln();
@@ -84,20 +90,29 @@ pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&
             own_logs.push(log_likelihood(&point) + log_weight);
             own.push(point);
         }
-        if round + 1 < effort.rounds {
-            let weights = normalised(&own_logs).1;
-            for (axis, density) in density.iter_mut().enumerate() {
-                *density = adapted(own.iter().map(|point| point[axis]), &weights);
-            }
+        let weights = normalised(&own_logs).1;
+        for (axis, density) in density.iter_mut().enumerate() {
+            *density = adapted(own.iter().map(|point| point[axis]), &weights);
         }
         if round > 0 || effort.rounds == 1 {
+            // A round counts as much as its draws are worth: the early ones are poor.
+            let worth = effective(&weights);
+            rounds += worth;
             points.extend(own);
-            logs.extend(own_logs);
+            logs.extend(own_logs.into_iter().map(|log| log + worth.ln()));
+        }
+        if round + 1 >= effort.rounds && effective(&normalised(&logs).1) >= effort.enough {
+            break;
         }
     }
     let (log_sum, weights) = normalised(&logs);
-    let effective = 1.0 / weights.iter().map(|weight| weight * weight).sum::<f64>();
-    Draws { log_integral: log_sum - (points.len() as f64).ln(), points, weights, effective }
+    let effective = effective(&weights);
+    Draws { log_integral: log_sum - (effort.points as f64 * rounds).ln(), points, weights, effective }
+}
+
+/// The number of equal draws that weighted ones are worth.
+fn effective(weights: &[f64]) -> f64 {
+    1.0 / weights.iter().map(|weight| weight * weight).sum::<f64>()
 }
 
 /// The next density of one axis: the weighted histogram, smoothed, beside the uniform part.

@@ -113,3 +113,46 @@ fn the_minimal_effect_is_that_of_the_tables() {
     close(minimal_effect(0.0, 300), 0.01);
     assert!(minimal_effect(0.1, 0).is_infinite());
 }
+
+#[test]
+fn the_beta_binomial_agrees_with_scipy() {
+    for row in golden("beta_binomial") {
+        let law = BetaBinomial::with_correlation(number(&row[1]), number(&row[2]), number(&row[3]));
+        assert!((law.ln_pmf(number(&row[0])) - number(&row[4])).abs() < 1e-8, "{row:?}");
+        assert!((law.upper_tail(number(&row[0])) - number(&row[5])).abs() < 1e-8, "{row:?}");
+    }
+    let law = BetaBinomial::with_correlation(10.0, 0.3, 0.1);
+    close(law.upper_tail(0.0), 1.0);
+    close(law.upper_tail(2.2), law.upper_tail(3.0));
+}
+
+/// A bump in two of four dimensions whose integral over the cube is known, and where its mass is.
+fn bump(width: f64) -> (impl Fn(&[f64; 4]) -> f64, f64) {
+    let log = move |point: &[f64; 4]| -0.5 * ((point[0] - 0.3).powi(2) + (point[2] - 0.6).powi(2)) / (width * width);
+    (log, (std::f64::consts::TAU * width * width).ln())
+}
+
+#[test]
+fn integrals_over_the_cube_are_found_by_both_methods() {
+    let effort = Effort { points: 1_000, rounds: 3, most_rounds: 10, enough: 300.0, particles: 800, least: 60.0 };
+    for width in [0.1, 0.02] {
+        let (log, integral) = bump(width);
+        for draws in [adaptive(effort, &log), tempered(effort.particles, 1, &log)] {
+            assert!((draws.log_integral - integral).abs() < 0.15, "{} for {integral}", draws.log_integral);
+            let mean = |axis: usize| -> f64 {
+                draws.points.iter().zip(&draws.weights).map(|(point, weight)| point[axis] * weight).sum()
+            };
+            assert!((mean(0) - 0.3).abs() < 0.01 && (mean(2) - 0.6).abs() < 0.01);
+            // The other coordinates stay uniform.
+            assert!((mean(1) - 0.5).abs() < 0.05 && (mean(3) - 0.5).abs() < 0.05);
+            close(draws.weights.iter().sum(), 1.0);
+        }
+    }
+}
+
+#[test]
+fn integrals_are_the_same_every_time() {
+    let (log, _) = bump(0.01);
+    let (once, again) = (tempered(200, 7, &log), tempered(200, 7, &log));
+    assert_eq!((once.log_integral, once.points), (again.log_integral, again.points));
+}

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-out = {"wilson": [], "tails": [], "bh": [], "armitage": [], "permutation": [], "bootstrap": []}
+out = {"wilson": [], "tails": [], "bh": [], "armitage": [], "permutation": [], "bootstrap": [], "beta_binomial": []}
 for k, n in [(0, 10), (1, 200), (7, 20), (100, 200), (200, 200), (3, 3), (499, 1000)]:
     low, high = proportion_confint(k, n, method="wilson")
     out["wilson"].append([k, n, max(low, 0.0), min(high, 1.0)])
@@ -33,5 +33,9 @@ rng = np.random.default_rng(1)
 values = [round(float(v), 3) for v in rng.beta(2, 5, size=60)]
 ci = stats.bootstrap((values,), np.mean, n_resamples=100_000, method="percentile", rng=rng).confidence_interval
 out["bootstrap"].append([values, float(ci.low), float(ci.high)])
+for k, n, rate, rho in [(0, 10, 0.3, 0.1), (3, 10, 0.3, 0.1), (10, 10, 0.3, 0.1), (4, 200, 0.005, 0.0023), (130, 200, 0.5, 0.0023), (80, 1000, 0.07, 2e-4), (7, 1000, 0.011, 0.025)]:
+    size = 1 / rho - 1
+    law = stats.betabinom(n, rate * size, (1 - rate) * size)
+    out["beta_binomial"].append([k, n, rate, rho, law.logpmf(k), law.sf(k - 1)])
 path = pathlib.Path(__file__).with_name("stats.json")
 path.write_text(json.dumps(out, indent=1, default=float) + "\n")

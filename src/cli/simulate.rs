@@ -1,0 +1,129 @@
+//! `onset simulate`: what the analyzer says of curves whose truth is known.
+
+use clap::Args;
+use serde_json::json;
+
+use super::diagnose::Problem;
+use super::print::{eprintln, println};
+use super::{Global, exit, output};
+use crate::analysis::{Cell, Setting, Truth, simulate};
+
+/// What is simulated.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Grid {
+    /// Curves per cell, over chance levels of 0, .25 and .5 in turn.
+    #[arg(long, default_value_t = 60)]
+    curves: usize,
+    /// Numbers of models.
+    #[arg(long, value_delimiter = ',', default_value = "6,8,12,30")]
+    models: Vec<usize>,
+    /// Items per model.
+    #[arg(long, value_delimiter = ',', default_value = "50,200,1000")]
+    items: Vec<usize>,
+    /// Standard deviation of a model's shift along the axis, in decades.
+    #[arg(long, default_value_t = 0.15)]
+    shift: f64,
+    /// Families that are pooled.
+    #[arg(long, default_value_t = 1)]
+    families: usize,
+    /// Only true curves whose name begins so.
+    #[arg(long)]
+    truth: Option<String>,
+}
+
+pub(super) fn run(grid: &Grid, global: &Global) -> Result<u8, Problem> {
+    let names = Truth::ALL.map(Truth::name);
+    let truths: Vec<Truth> = Truth::ALL
+        .into_iter()
+        .filter(|truth| grid.truth.as_ref().is_none_or(|name| truth.name().starts_with(name)))
+        .collect();
+    if truths.is_empty() {
+        let name = grid.truth.clone().unwrap_or_default();
+        return Err(Problem::with_help(format!("no true curve `{name}`"), &crate::config::suggestion(&name, &names)));
+    }
+    if grid.models.iter().any(|models| *models < 3) || grid.families == 0 || grid.curves == 0 || grid.items.contains(&0) {
+        return Err(Problem::other("a simulation needs curves, items, a family and at least three models"));
+    }
+    let mut cells = Vec::new();
+    for &truth in &truths {
+        for &models in &grid.models {
+            for &items in &grid.items {
+                let Grid { shift, families, curves, .. } = *grid;
+                cells.push(simulate(Setting { truth, models, items, shift, families }, curves));
+                if !global.quiet {
+                    eprintln!("{} with {models} models of {items} items", truth.name());
+                }
+            }
+        }
+    }
+    if global.json {
+        println!("{}", json!({ "cells": cells, "auc": auc(&cells) }));
+        return Ok(exit::DONE);
+    }
+    let mut header: Vec<String> = vec!["true curve".to_owned(), "emerges".to_owned()];
+    for models in &grid.models {
+        header.extend(grid.items.iter().map(|items| format!("N={models} n={items}")));
+    }
+    header.extend(["mean", "knee error", "coverage", "most frequent verdicts"].map(str::to_owned));
+    let mut rows = output::table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for &truth in &truths {
+        let own: Vec<&Cell> = cells.iter().filter(|cell| cell.setting.truth == truth).collect();
+        let mean = own.iter().map(|cell| cell.emergent).sum::<f64>() / own.len() as f64;
+        let mut row = vec![truth.name().to_owned(), if truth.is_emergent() { "yes" } else { "no" }.to_owned()];
+        row.extend(own.iter().map(|cell| format!("{:.3}", cell.emergent)));
+        let weighted = |value: fn(&Cell) -> Option<f64>| {
+            let known: Vec<(f64, f64)> =
+                own.iter().filter_map(|cell| Some((value(cell)?, cell.emergent * cell.curves as f64))).collect();
+            let weight: f64 = known.iter().map(|(_, weight)| weight).sum();
+            if weight > 0.0 {
+                format!("{:.3}", known.iter().map(|(value, weight)| value * weight).sum::<f64>() / weight)
+            } else {
+                String::new()
+            }
+        };
+        row.extend([format!("{mean:.3}"), weighted(|cell| cell.knee_error), weighted(|cell| cell.coverage), frequent(&own)]);
+        rows.add_row(row);
+    }
+    println!("{rows}");
+    if let Some(auc) = auc(&cells) {
+        println!("AUC of emergence, curves that emerge against those that do not: {auc:.3}");
+    }
+    Ok(exit::DONE)
+}
+
+fn frequent(cells: &[&Cell]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for (name, count) in cells.iter().flat_map(|cell| &cell.verdicts) {
+        match counts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += count,
+            None => counts.push((name, *count)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let total: usize = counts.iter().map(|(_, count)| count).sum();
+    let words = counts.iter().take(3).map(|(name, count)| format!("{name} {:.2}", *count as f64 / total as f64));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The probability that a curve that emerges has more evidence than one that does not (Mann and Whitney 1947).
+fn auc(cells: &[Cell]) -> Option<f64> {
+    let mut values: Vec<(f64, bool)> = cells
+        .iter()
+        .flat_map(|cell| cell.emergence.iter().map(|value| (*value, cell.setting.truth.is_emergent())))
+        .collect();
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let positive = values.iter().filter(|(_, label)| *label).count();
+    let negative = values.len() - positive;
+    if positive == 0 || negative == 0 {
+        return None;
+    }
+    let (mut ranks, mut start) = (0.0, 0);
+    while start < values.len() {
+        let end = start + values[start..].iter().take_while(|(value, _)| *value <= values[start].0).count();
+        let rank = f64::midpoint(start as f64 + 1.0, end as f64);
+        ranks += rank * values[start..end].iter().filter(|(_, label)| *label).count() as f64;
+        start = end;
+    }
+    let (positive, negative) = (positive as f64, negative as f64);
+    Some((ranks - positive * (positive + 1.0) / 2.0) / (positive * negative))
+}
