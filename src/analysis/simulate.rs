@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::schema::{Form, Proposal, Sizes, Verdict};
 
 use super::level::Level;
+use super::shape::see;
 use super::verdict::{Question, judge};
 
 /// Decades that a simulated family spans.
@@ -163,7 +164,7 @@ impl Truth {
     fn shows(self, proposal: &Proposal, sizes: &Sizes) -> bool {
         let gained = |x: f64| proposal.score(x, sizes) - sizes.chance;
         match self {
-            Self::Logit | Self::WideSigmoid => gained(sizes.plateau_end) >= VISIBLE * gained(sizes.last),
+            Self::Logit | Self::WideSigmoid | Self::Drift => gained(sizes.plateau_end) >= VISIBLE * gained(sizes.last),
             Self::Gradual | Self::Sharp => gained(sizes.last) >= 0.1,
             _ => true,
         }
@@ -196,8 +197,8 @@ pub struct Cell {
     pub emergent: f64,
     /// How often each verdict was given.
     pub verdicts: Vec<(&'static str, usize)>,
-    /// Of the curves called emergent: the mean distance of the knee from the truth in decades, and the part of the 95 %
-    /// intervals that hold it. None where the truth has no knee.
+    /// Of the curves called emergent: the mean distance of the knee from that of the true curve in decades, and the part of
+    /// the 95 % intervals that hold it. None where the truth has no knee.
     pub knee_error: Option<f64>,
     /// See `knee_error`.
     pub coverage: Option<f64>,
@@ -263,8 +264,8 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
         .collect();
     let finding = judge(&Question { chance: Some(chance), unit: "FLOPs", seed: 1, is_pooled: families > 1 }, &levels);
     let knee = match (finding.onset.knee, finding.onset.low, finding.onset.high) {
-        (Some(knee), Some(low), Some(high)) if truth.is_emergent() && truth != Truth::Late => {
-            let at = proposal.knee();
+        (Some(knee), Some(low), Some(high)) if truth.is_emergent() => {
+            let at = see(&proposal, &sizes).knee;
             Some(((knee.log10() - at).abs(), (low.log10()..=high.log10()).contains(&at)))
         }
         _ => None,

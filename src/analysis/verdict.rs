@@ -156,7 +156,13 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     if matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau) {
         let scale = |log: f64| unit * 10_f64.powf(log);
         onset.low = Some(scale(knee[0]));
-        onset.knee = Some(scale(knee[1]));
+        // With the largest model alone above chance, the rise lies between it and the one before, where the drawn curves allow.
+        let (below, above) = (onset.below.unwrap_or(0.0), onset.above.unwrap_or(f64::INFINITY));
+        let between = |seen: &Seen| rises(seen) && (below..=above).contains(&scale(seen.knee));
+        let is_last = verdict == Verdict::EmergentLastPoint;
+        let best =
+            posterior.quantiles(|seen| is_last && between(seen), |seen| seen.knee, [0.5]).map_or(knee[1], |[best]| best);
+        onset.knee = Some(scale(best));
         onset.high = Some(scale(knee[2]));
         onset.midpoint = quantile(|seen| seen.midpoint).map(|middle| scale(middle[1]));
         sharpness = quantile(|seen| seen.midpoint - seen.knee).map(|decades| decades[1]);

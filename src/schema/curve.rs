@@ -144,8 +144,7 @@ impl Proposal {
     }
 
     /// Where a rise begins: for a logistic function, where it has a tenth of its gain.
-    #[must_use]
-    pub fn knee(&self) -> f64 {
+    fn knee(&self) -> f64 {
         match self.form {
             Form::Logistic { width } => self.at - 2.2 * width,
             _ => self.at,
