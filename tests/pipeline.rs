@@ -60,3 +60,22 @@ fn an_edited_prompt_is_asked_anew_without_a_new_version() {
     assert_eq!(second["requests"], first["requests"]);
     assert_ne!(second["run"], first["run"]);
 }
+
+#[test]
+fn an_analysis_does_not_depend_on_the_number_of_threads() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/gpt3_modified_arithmetic.csv");
+    let analysed = |threads: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = crate::program::command(directory.path());
+        let output = command.env("RAYON_NUM_THREADS", threads).args(["analyze", file, "--json", "-q"]).output().unwrap();
+        assert_eq!(crate::program::code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let once = analysed("1");
+    assert_eq!(once, analysed("2"));
+    let found: serde_json::Value = serde_json::from_slice(&once).unwrap();
+    // Between 6.7 and 13 billion parameters, as in Wei et al. 2022.
+    assert_eq!(found["curves"][0]["verdict"], "emergent");
+    let onset = &found["curves"][0]["onset"];
+    assert!(onset["below"].as_f64().unwrap() > 1.1e22 && onset["above"].as_f64().unwrap() < 2.4e22, "{onset}");
+}

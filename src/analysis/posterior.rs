@@ -12,11 +12,12 @@ use super::likelihood::{DIMENSIONS, Items, Likelihood};
 use super::shape::{Seen, Shape, see};
 
 /// How much is drawn from each family.
-const EFFORT: Effort = Effort { points: 768, rounds: 3, most_rounds: 10, enough: 120.0, particles: 600, least: 15.0 };
+const EFFORT: Effort = Effort { points: 768, rounds: 3, most_rounds: 14, enough: 180.0, particles: 800, least: 30.0 };
 /// Nats behind the best family beyond which a family is not worth the slower method.
 const HOPELESS: f64 = 80.0;
-/// Logarithm of the weight below which a draw is left out.
-const NEGLIGIBLE: f64 = -16.0;
+/// Draws of each family that are looked at, and the probability below which a family is not.
+const LOOKED_AT: usize = 1_000;
+const NEGLIGIBLE: f64 = 1e-7;
 /// Items that may go the other way.
 const FLIPS: f64 = 2.0;
 /// Items from which on two of them do not matter.
@@ -113,12 +114,10 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let mut kept: Vec<Drawn> = Vec::new();
     // Per variant the summed weight of every shape.
     let mut sums = vec![[0.0; Shape::COUNT]; variants.len() + 1];
-    for ((family, draws), chance) in CURVES.iter().zip(&draws).zip(&chances) {
-        for (cube, weight) in draws.points.iter().zip(&draws.weights) {
+    let families = CURVES.iter().zip(&draws).zip(&chances).filter(|(_, chance)| **chance > NEGLIGIBLE);
+    for ((family, draws), chance) in families {
+        for (cube, weight) in draws.thinned(LOOKED_AT) {
             let weight = weight * chance;
-            if weight.ln() < NEGLIGIBLE {
-                continue;
-            }
             let (proposal, noise) = likelihood.propose(*family, cube);
             let seen = see(&proposal, sizes);
             kept.push(Drawn { weight, seen });

@@ -14,7 +14,7 @@ use super::verdict::{Question, judge};
 /// Decades that a simulated family spans.
 const DECADES: f64 = 4.5;
 /// The gain as a share of the headroom.
-const GAIN: (f64, f64) = (0.15, 0.7);
+const GAIN: (f64, f64) = (0.15, 1.0);
 /// Part of its gain that a curve without a plateau must have made at the end of what would be one; below it the truth would
 /// be neither.
 const VISIBLE: f64 = 0.2;

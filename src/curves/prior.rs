@@ -32,9 +32,16 @@ pub(super) fn level_anywhere(which: f64, kind: f64, place: f64, chance: f64) -> 
     if which < 0.5 { level_at_chance(kind, place, chance) } else { level_above_chance(place, chance) }
 }
 
-/// A gain as a share of the headroom, log-uniform from .02 to 1.
+/// The part of the prior that belongs to gains up to the ceiling, and to jumps that are over at once: scores saturate.
+const SATURATED: f64 = 0.25;
+
+/// A gain as a share of the headroom: log-uniform from .02 to 1, or near all of it.
 pub(super) fn gain(place: f64, level: f64) -> f64 {
-    10_f64.powf(-1.7 * (1.0 - place)) * (0.999 - level)
+    let share = match (place - (1.0 - SATURATED)) / SATURATED {
+        rest if rest < 0.0 => log_uniform(place / (1.0 - SATURATED), 0.02, 1.0),
+        rest => 0.1f64.mul_add(rest.sqrt(), 0.9),
+    };
+    share * (0.999 - level)
 }
 
 fn log_uniform(place: f64, low: f64, high: f64) -> f64 {
@@ -48,7 +55,7 @@ pub(super) fn sharp_width(place: f64) -> f64 {
 
 /// The part of a gain that comes at once in a jump, .3 to all.
 pub(super) fn first_part(place: f64) -> f64 {
-    0.7f64.mul_add(place, 0.3)
+    0.7f64.mul_add((place / (1.0 - SATURATED)).min(1.0), 0.3)
 }
 
 /// Growth over the whole range.

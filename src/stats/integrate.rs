@@ -29,6 +29,27 @@ pub struct Draws<const D: usize> {
     pub effective: f64,
 }
 
+impl<const D: usize> Draws<D> {
+    /// The points with their weights, or about `count` of them in their place: systematic resampling, in which a point that
+    /// weighs more than its share stands for more.
+    #[must_use]
+    pub fn thinned(&self, count: usize) -> Vec<(&[f64; D], f64)> {
+        if self.points.len() <= count {
+            return self.points.iter().zip(self.weights.iter().copied()).collect();
+        }
+        let mut kept: Vec<(&[f64; D], f64)> = Vec::new();
+        let mut last = None;
+        for index in chosen(&self.weights, count) {
+            match kept.last_mut().filter(|_| last == Some(index)) {
+                Some((_, weight)) => *weight += 1.0 / count as f64,
+                None => kept.push((&self.points[index], 1.0 / count as f64)),
+            }
+            last = Some(index);
+        }
+        kept
+    }
+}
+
 /// How hard to try.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
@@ -151,7 +172,8 @@ pub fn tempered<const D: usize>(particles: usize, seed: u64, mut log_likelihood:
         let (log_sum, weights) = normalised(&scaled);
         log_integral += log_sum - (particles as f64).ln();
         power = (power + step).min(1.0);
-        (points, logs) = resampled(&points, &logs, &weights);
+        let chosen = chosen(&weights, particles);
+        (points, logs) = chosen.iter().map(|&index| (points[index], logs[index])).unzip();
         let walk = walk_shape(&points);
         let mut accepted = 0.0;
         for move_index in 0..MOVES {
@@ -200,21 +222,19 @@ fn next_step(logs: &[f64], most: f64, least: f64) -> f64 {
     low.max(1e-6)
 }
 
-/// Systematic resampling.
-fn resampled<const D: usize>(points: &[[f64; D]], logs: &[f64], weights: &[f64]) -> (Vec<[f64; D]>, Vec<f64>) {
-    let count = points.len();
+/// Systematic resampling: indices of `count` equal draws, ascending.
+fn chosen(weights: &[f64], count: usize) -> Vec<usize> {
     let (mut index, mut cumulative) = (0, weights.first().copied().unwrap_or(1.0));
-    let chosen: Vec<usize> = (0..count)
+    (0..count)
         .map(|place| {
             let target = (place as f64 + 0.5) / count as f64;
-            while cumulative < target && index + 1 < count {
+            while cumulative < target && index + 1 < weights.len() {
                 index += 1;
                 cumulative += weights[index];
             }
             index
         })
-        .collect();
-    (chosen.iter().map(|&index| points[index]).collect(), chosen.iter().map(|&index| logs[index]).collect())
+        .collect()
 }
 
 /// The Cholesky factor of the covariance of the points; a diagonal one where they do not span the cube.
