@@ -1,5 +1,11 @@
 //! The integration tests, one binary; this file is the table of contents.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::float_cmp,
+    clippy::suboptimal_flops,
+    reason = "a test fails by panicking, and compares with known values"
+)]
 
 /// Running the built program in a directory of its own.
 mod program;

@@ -107,3 +107,26 @@ fn a_fresh_run_that_was_interrupted_goes_on_and_a_finished_one_begins_anew() {
     let sent = |run: &serde_json::Value| run["requests"].as_u64().unwrap();
     assert!(sent(&continued) < sent(&again), "{} records were there, and {continued} was sent", before[0]);
 }
+
+#[test]
+fn a_training_that_is_killed_goes_on_to_the_same_weights() {
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/models/recipe.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let train = |out: &str| {
+        let mut train = command(directory.path());
+        train.args(["ladder", "train", "-q", "--recipe", recipe, "--out", out, "ladder-5k"]).stderr(Stdio::null());
+        train
+    };
+    let weights = |out: &str| std::fs::read(directory.path().join(out).join("ladder-5k/model.safetensors")).unwrap();
+    assert!(train("whole").status().unwrap().success());
+    let state = directory.path().join("killed/ladder-5k/training.safetensors");
+    let mut killed = train("killed").spawn().unwrap();
+    while !state.exists() {
+        assert!(killed.try_wait().unwrap().is_none(), "the training was over before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(train("killed").status().unwrap().success());
+    assert!(weights("whole") == weights("killed"));
+}

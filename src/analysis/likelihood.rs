@@ -3,6 +3,11 @@
 //! Items are beta-binomial about the curve. Every model stands at its scale plus a random shift of its own, because models
 //! differ in how well they use their compute; the shift is integrated out. Two rare accidents have a probability of their own:
 //! an evaluation that failed in part and fell to or below chance, and one that came out anywhere.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tables and grids of known length; figures that were rounded or bounded before"
+)]
 
 use std::sync::LazyLock;
 

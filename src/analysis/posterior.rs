@@ -3,6 +3,7 @@
 //! Curves are drawn from every family, weighed by the likelihood of the data, and each drawn curve is judged by its shape, not
 //! by the family that it came from. The data are then changed: two items more and two items fewer right, at one model after the
 //! other; the probability of a shape is the least over all these data sets, so that no verdict hangs on two items.
+#![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
 use crate::curves::CURVES;
 use crate::schema::Sizes;

@@ -75,8 +75,10 @@ fn measured(scores: &[&PublishedScore], axis: Axis) -> Vec<Measured> {
         .filter_map(|one| {
             let x = axis.place(&one.scale)?;
             let n = one.n.unwrap_or(ASSUMED_ITEMS).round().max(1.0);
+            #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
+            let items = n as usize;
             let right = one.score * n;
-            let level = Level { x, n: n as usize, sum: right, squares: right };
+            let level = Level { x, n: items, sum: right, squares: right };
             let interval = wilson(right, n);
             let point = Point {
                 model: one.model.clone(),
@@ -84,12 +86,12 @@ fn measured(scores: &[&PublishedScore], axis: Axis) -> Vec<Measured> {
                 checkpoint: one.scale.checkpoint,
                 x,
                 score: Some(one.score),
-                n: n as usize,
+                n: items,
                 low: interval.map(|interval| interval.low),
                 high: interval.map(|interval| interval.high),
                 bound_low: Some(one.score),
                 bound_high: Some(one.score),
-                answered: n as usize,
+                answered: items,
                 unparsed: 0,
                 truncated: 0,
                 refused: 0,

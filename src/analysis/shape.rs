@@ -1,4 +1,9 @@
 //! What a drawn curve shows: the definition of each verdict applied to a curve that is known exactly.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tables and grids of known length; figures that were rounded or bounded before"
+)]
 
 use crate::schema::{Proposal, Sizes};
 

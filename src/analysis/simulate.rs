@@ -109,7 +109,7 @@ impl Truth {
         let at = Proposal { gain, ..Proposal::flat(level) };
         let above = uniform(0.08, 0.2).min(headroom / 2.0);
         // Late enough for a plateau, early enough for two models after it.
-        let last = sizes.last - 1.25 * sizes.gap;
+        let last = 1.25f64.mul_add(-sizes.gap, sizes.last);
         let knee = uniform(sizes.plateau_end.min(last - 0.05), last);
         let logit = |score: f64| (score / (1.0 - score)).ln();
         match self {
@@ -238,7 +238,7 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
     let Setting { truth, models, items, shift, families } = setting;
     let label = format!("{truth:?} {models} {items} {shift} {families} {index}");
     let mut rng = ChaCha8Rng::from_seed(*blake3::hash(label.as_bytes()).as_bytes());
-    let chance = [0.0, 0.25, 0.5][index % 3];
+    let chance = 0.25 * (index % 3) as f64;
     let scales: Vec<f64> = (0..models).map(|model| 18.0 + DECADES * model as f64 / (models - 1) as f64).collect();
     let Some(sizes) = Sizes::new(&scales, chance) else { return (Verdict::Unresolved, 0.0, None) };
     let mut proposal = truth.draw(&sizes, &mut rng);
@@ -256,7 +256,11 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
         .enumerate()
         .map(|(model, x)| {
             // A jump that only the last model has is drawn without a shift, which would undo it.
-            let own = if truth == Truth::Late { 0.0 } else { shift * normal(&mut rng) + of_family[model % families] };
+            let own = if truth == Truth::Late {
+                0.0
+            } else {
+                shift.mul_add(normal(&mut rng), of_family.get(model % families).copied().unwrap_or_default())
+            };
             let score = proposal.score(x + own, &sizes);
             let right = (0..items).filter(|_| rng.random::<f64>() < score).count() as f64;
             Level { x: 10_f64.powf(*x), n: items, sum: right, squares: right }

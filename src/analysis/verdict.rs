@@ -1,4 +1,5 @@
 //! The verdict on a curve: the tests of `evidence`, in the order of the table of verdicts.
+#![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
 use crate::schema::{Evidence, Onset, Sizes, Verdict};
 use crate::stats::minimal_effect;

@@ -17,6 +17,9 @@ use crate::plan::recipe::Recipe;
 /// Batches of held-out documents on which the loss of a card is measured.
 const EVALUATION_BATCHES: u64 = 32;
 
+/// Steps after which the state of a training is saved, and told.
+const STEPS_BETWEEN_SAVES: u32 = 100;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
     /// Train the rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
@@ -82,7 +85,7 @@ pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
                 std::fs::create_dir_all(out.join(name)).map_err(Problem::other)?;
                 while trainer.steps() < trainer.total_steps() {
                     let loss = trainer.step(&training);
-                    if trainer.steps().is_multiple_of(500) {
+                    if trainer.steps().is_multiple_of(STEPS_BETWEEN_SAVES) {
                         trainer.save(&corpus, &state).map_err(Problem::other)?;
                         if !global.quiet {
                             eprintln!("{name}: step {} of {}, loss {loss:.3}", trainer.steps(), trainer.total_steps());

@@ -7,6 +7,7 @@ use super::diagnose::Problem;
 use super::print::{eprintln, println};
 use super::{Global, exit, output};
 use crate::analysis::{Cell, Setting, Truth, simulate};
+use crate::stats::area_under_curve;
 
 /// What is simulated.
 #[derive(Debug, Clone, Args)]
@@ -105,25 +106,11 @@ fn frequent(cells: &[&Cell]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The probability that a curve that emerges has more evidence than one that does not (Mann and Whitney 1947).
+/// How well the strength of the evidence tells curves that emerge from those that do not.
 fn auc(cells: &[Cell]) -> Option<f64> {
-    let mut values: Vec<(f64, bool)> = cells
-        .iter()
-        .flat_map(|cell| cell.emergence.iter().map(|value| (*value, cell.setting.truth.is_emergent())))
-        .collect();
-    values.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let positive = values.iter().filter(|(_, label)| *label).count();
-    let negative = values.len() - positive;
-    if positive == 0 || negative == 0 {
-        return None;
-    }
-    let (mut ranks, mut start) = (0.0, 0);
-    while start < values.len() {
-        let end = start + values[start..].iter().take_while(|(value, _)| *value <= values[start].0).count();
-        let rank = f64::midpoint(start as f64 + 1.0, end as f64);
-        ranks += rank * values[start..end].iter().filter(|(_, label)| *label).count() as f64;
-        start = end;
-    }
-    let (positive, negative) = (positive as f64, negative as f64);
-    Some((ranks - positive * (positive + 1.0) / 2.0) / (positive * negative))
+    let of = |is_emergent: bool| -> Vec<f64> {
+        let own = cells.iter().filter(|cell| cell.setting.truth.is_emergent() == is_emergent);
+        own.flat_map(|cell| cell.emergence.iter().copied()).collect()
+    };
+    area_under_curve(&of(true), &of(false))
 }

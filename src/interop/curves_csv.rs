@@ -175,7 +175,7 @@ fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<Publis
         tokens,
         flops,
         loss: reader.number(record, &LOSS)?,
-        seed: reader.number(record, &SEED)?.map(|seed| seed.abs() as u64),
+        seed: reader.text(record, &SEED).parse().ok(),
         checkpoint: None,
     };
     let n = reader.number(record, &COUNT)?.filter(|n| *n > 0.0);

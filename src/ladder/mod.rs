@@ -1,4 +1,10 @@
 //! The ladder: a family of small Llama-architecture transformers that this project trains, ships and serves.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::suboptimal_flops,
+    reason = "numeric kernels over arrays of known length, where these lints only hurt"
+)]
 
 mod backprop;
 mod checkpoint;

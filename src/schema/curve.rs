@@ -146,7 +146,7 @@ impl Proposal {
     /// Where a rise begins: for a logistic function, where it has a tenth of its gain.
     fn knee(&self) -> f64 {
         match self.form {
-            Form::Logistic { width } => self.at - 2.2 * width,
+            Form::Logistic { width } => 2.2f64.mul_add(-width, self.at),
             _ => self.at,
         }
     }

@@ -1,12 +1,19 @@
 //! Kernels of statistics: pure functions of numbers, seeded where they draw, each with its formula and source.
 //!
 //! Known values from scipy and statsmodels are in `tests/goldens/stats.json`, written by `tests/goldens/stats.py`.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::suboptimal_flops,
+    reason = "numeric kernels over arrays of known length, where these lints only hurt"
+)]
 
 mod beta_binomial;
 mod binomial;
 mod integrate;
 mod interval;
 mod multiple;
+mod ranks;
 mod trend;
 
 pub use beta_binomial::BetaBinomial;
@@ -14,6 +21,7 @@ pub use binomial::{lower_tail, minimal_effect, upper_tail};
 pub use integrate::{Draws, Effort, adaptive, tempered};
 pub use interval::{Interval, bootstrap_mean, wilson};
 pub use multiple::benjamini_hochberg;
+pub use ranks::area_under_curve;
 pub use trend::{Contrast, Group, contrast, permutation_trend};
 
 #[cfg(test)]

@@ -156,3 +156,9 @@ fn integrals_are_the_same_every_time() {
     let (once, again) = (tempered(200, 7, &log), tempered(200, 7, &log));
     assert_eq!((once.log_integral, once.points), (again.log_integral, again.points));
 }
+
+#[test]
+fn the_area_under_the_curve_counts_ties_half() {
+    close(area_under_curve(&[0.9, 0.5, 0.5], &[0.1, 0.5]).unwrap(), 5.0 / 6.0);
+    assert_eq!(area_under_curve(&[], &[1.0]), None);
+}

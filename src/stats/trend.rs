@@ -8,6 +8,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use statrs::function::erf::erfc;
 
+use super::ranks::ranks;
+
 /// The most values whose orders are all tried; beyond it orders are drawn.
 const EXACT: usize = 8;
 /// Orders drawn beyond it.
@@ -110,18 +112,6 @@ pub fn permutation_trend(x: &[f64], y: &[f64], seed: u64) -> f64 {
         })
         .count();
     (1 + hits) as f64 / (1 + DRAWS) as f64
-}
-
-/// Ranks from one; equal values share their mean rank.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    values
-        .iter()
-        .map(|value| {
-            let below = values.iter().filter(|other| *other < value).count() as f64;
-            let equal = values.iter().filter(|other| *other == value).count() as f64;
-            below + (equal + 1.0) / 2.0
-        })
-        .collect()
 }
 
 /// Calls back with every order of the values (Heap 1963, Computer Journal 6:293).
