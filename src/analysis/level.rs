@@ -4,6 +4,8 @@ use crate::stats::Group;
 
 use super::likelihood::Items;
 
+/// The most items that count: at the smallest correlation that is considered, more are worth no more than 5,000.
+const MOST_ITEMS: f64 = 1e5;
 /// The most items right or wrong that one item of partial credit is worth.
 const MOST_WORTH: f64 = 20.0;
 
@@ -57,6 +59,8 @@ impl Level {
         let binary = mean * (1.0 - mean);
         let own = mean.mul_add(-mean, self.squares / n).max(binary / MOST_WORTH);
         let worth = if own < binary && binary > 0.0 { n * binary / own } else { n };
+        // Correlated items beyond this add nothing, and sums over them would take for ever.
+        let worth = worth.min(MOST_ITEMS);
         Items { x: ((self.x / unit).log10() * 1e9).round() / 1e9, right: mean * worth, n: worth }
     }
 }

@@ -1,7 +1,8 @@
 //! Curves of scores that were published without their records.
 
 use crate::schema::{
-    ANALYSIS_VERSION, Analysis, AnswerKind, DataSource, ModelEntry, Point, Prompt, PublishedScore, RunManifest, Task,
+    ANALYSIS_VERSION, Analysis, AnswerKind, DataSource, Evidence, ModelEntry, Point, Prompt, PublishedScore, RunManifest,
+    Task,
 };
 use crate::stats::wilson;
 
@@ -51,7 +52,20 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
         let axis = options.axis.unwrap_or_else(|| axis(scores));
         let chance = median(scores.iter().filter_map(|one| one.chance).collect());
         let measured: Vec<Measured> = measured(scores, axis);
-        (!measured.is_empty()).then(|| curve(task, family, prompt, metric, axis, measured, chance, 1))
+        let without = scores.iter().filter(|one| one.n.is_none()).count();
+        (!measured.is_empty()).then(|| {
+            let mut curve = curve(task, family, prompt, metric, axis, measured, chance, 1);
+            if without > 0 {
+                let words = format!(
+                    "{without} of {} scores come without their number of items; {ASSUMED_ITEMS} are assumed, and every interval and \
+                     p-value rests on that",
+                    scores.len()
+                );
+                let value = Some(without as f64);
+                curve.evidence.insert(0, Evidence { part: "items".to_owned(), value, p_value: None, words });
+            }
+            curve
+        })
     });
     adjust(&mut curves);
     let mut families = families;
@@ -139,17 +153,7 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
     let prompts = distinct(scores.iter().map(|one| one.prompt.as_str())).into_iter().map(|prompt| Prompt {
         name: prompt.to_owned(),
         version: 1,
-        about: String::new(),
-        technique: String::new(),
-        shots: 0,
-        shot: String::new(),
-        ask: String::new(),
-        stop: Vec::new(),
-        answer_after: None,
-        tool: None,
-        call: None,
-        baseline: None,
-        cut_is_unparsed: false,
+        ..Prompt::default()
     });
     let mut models: Vec<ModelEntry> = Vec::new();
     for one in scores {

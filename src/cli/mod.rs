@@ -235,6 +235,9 @@ pub fn main() -> ExitCode {
         Command::Analyze { what: Some(file), x, pool, results } if file.to_lowercase().ends_with(".csv") => {
             report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)
         }
+        Command::Analyze { x: Some(_), .. } | Command::Analyze { pool: Some(_), .. } => {
+            Err(diagnose::Problem::other("--x and --pool are for files whose name ends in .csv"))
+        }
         Command::Analyze { what, results, .. } => report::analyze(what.as_deref(), &results.out, global),
         Command::Report { run, results } => report::report(run.as_deref(), &results.out, global),
         Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),

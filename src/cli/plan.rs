@@ -125,7 +125,7 @@ fn load(plan: &Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<Load,
             load.there += 1;
             continue;
         }
-        let requests = 1 + logprobs(&parts);
+        let requests = 1 + logprobs(&parts, provider);
         load.requests += requests;
         load.prompt_bytes += requests * parts.text().map_err(Problem::other)?.len();
         load.reply_tokens += parts.cell.max_tokens as usize;
@@ -145,9 +145,12 @@ fn is_stored(
     Ok(runtime.block_on(rebuild(plan, unit, store, provider)).map_err(Problem::other)?.is_some())
 }
 
-/// Log-probabilities that the scorers of a record need.
-fn logprobs(parts: &Parts<'_>) -> usize {
+/// Log-probabilities that the scorers of a record need and the provider can give.
+fn logprobs(parts: &Parts<'_>, provider: &dyn Provider) -> usize {
     let needs: HashSet<&str> = parts.task.scorers().collect();
-    let need = |wanted: Need| needs.iter().filter_map(|name| scorers::find(name)).any(|scorer| scorer.need() == wanted);
+    let need = |wanted: Need| {
+        provider.gives(wanted).is_ok()
+            && needs.iter().filter_map(|name| scorers::find(name)).any(|scorer| scorer.need() == wanted)
+    };
     usize::from(need(Need::TargetLogprob)) + if need(Need::ChoiceLogprobs) { parts.sample.choices.len() } else { 0 }
 }

@@ -39,8 +39,10 @@ const COLUMNS: [&Column; 15] = [
     &SEED,
 ];
 
-/// Words in the name of a metric that falls as models get better.
-const LOWER_IS_BETTER: [&str; 7] = ["brier", "ece", "loss", "nll", "perplex", "error", "bits"];
+/// Words in the name of a metric between 0 and 1 that falls as models get better.
+const LOWER_IS_BETTER: [&str; 3] = ["brier", "ece", "error"];
+/// Words in the name of a metric without a ceiling, which is no score between 0 and 1.
+const UNBOUNDED: [&str; 4] = ["loss", "nll", "perplex", "bits"];
 /// The largest score that can still be a fraction; beyond it scores are percentages.
 const LARGEST_FRACTION: f64 = 1.5;
 
@@ -78,7 +80,7 @@ pub enum FileError {
         found: String,
     },
     /// Nothing to analyse.
-    #[error("{}: no line holds a score", path.display())]
+    #[error("{}: no line holds a bounded score of a model whose scale is known", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -158,6 +160,20 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
     let mut scores = Vec::new();
     for record in file.records() {
         scores.extend(read_line(&reader, &record.map_err(io)?)?);
+    }
+    let unbounded = |one: &PublishedScore| UNBOUNDED.iter().any(|word| one.metric.to_lowercase().contains(word));
+    let left_out = scores.iter().filter(|one| unbounded(one)).count();
+    if left_out > 0 {
+        notes.push(format!("{left_out} scores of metrics without a ceiling ({}) are left out", UNBOUNDED.join(", ")));
+        scores.retain(|one| !unbounded(one));
+    }
+    let has_place = |one: &PublishedScore| {
+        [one.scale.flops, one.scale.params, one.scale.tokens].into_iter().flatten().any(|scale| scale > 0.0)
+    };
+    let placeless = scores.iter().filter(|one| !has_place(one)).count();
+    if placeless > 0 {
+        notes.push(format!("{placeless} scores of models without FLOPs, parameters or tokens above zero are left out"));
+        scores.retain(has_place);
     }
     if scores.is_empty() {
         return Err(FileError::Empty { path: path.to_owned() });
@@ -242,6 +258,13 @@ fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
     if without > 0 {
         notes.push(format!("{without} of {} scores have no number of items; 200 are assumed", scores.len()));
     }
+    let impossible = scores.iter().filter(|one| one.chance.is_some_and(|chance| !(0.0..1.0).contains(&chance))).count();
+    if impossible > 0 {
+        notes.push(format!("{impossible} scores have a chance level that is none, below 0 or not below 1; it is not used"));
+        for one in scores.iter_mut() {
+            one.chance = one.chance.filter(|chance| (0.0..1.0).contains(chance));
+        }
+    }
     let without = scores.iter().filter(|one| one.chance.is_none()).count();
     if without > 0 {
         notes.push(format!(
@@ -272,9 +295,13 @@ mod tests {
         assert_eq!((first.metric.as_str(), first.prompt.as_str()), ("accuracy", "5-shot"));
         assert_eq!(first.scale.flops, Some(6.0 * 1.5e9 * 2e12));
         assert!(file.notes.iter().any(|note| note.contains("percent")), "{:?}", file.notes);
-        let file = read("task,model,metric,value,stderr\nx,a,brier,0.2,0.02\n").unwrap();
+        let file = read("task,model,metric,value,stderr,params\nx,a,brier,0.2,0.02,9\n").unwrap();
         assert_eq!(file.scores[0].score, 0.8);
         assert!((file.scores[0].n.unwrap() - 400.0).abs() < 1e-9);
+        let file = read("task,model,metric,score,chance,params\nx,a,loss,2.3,0,9\nx,a,acc,0.5,1.0,9\nx,b,acc,0.5,1.0,-9\n")
+            .unwrap();
+        assert_eq!((file.scores.len(), file.scores[0].score, file.scores[0].chance), (1, 0.5, None));
+        assert!(file.notes.iter().any(|note| note.contains("without a ceiling")), "{:?}", file.notes);
     }
 
     #[test]
@@ -282,6 +309,7 @@ mod tests {
         let message = |text: &str| read(text).unwrap_err().to_string();
         assert!(message("task,model\nx,a\n").contains("no column for the score; one of: score, accuracy"));
         assert!(message("task,model,score\nx,a,high\n").contains("curves.csv:2: column score: `high` is not a number"));
-        assert!(message("task,model,score\nx,a,\n").contains("no line holds a score"));
+        assert!(message("task,model,score\nx,a,\n").contains("no line holds a bounded score"));
+        assert!(message("task,model,score,params\nx,a,0.5,-9\n").contains("whose scale is known"));
     }
 }

@@ -6,7 +6,7 @@ use super::exchange::{Request, Response};
 use super::task::{AnswerKind, Sample};
 
 /// A prompt file: how any question of any task is put to a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Prompt {
     /// Unique name.
     pub name: String,
