@@ -3,6 +3,8 @@
 //! Pure: the same manifest and records give the same analysis, in whatever order the records come. Every definition is
 //! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`.
 
+mod artefact;
+mod chance;
 mod definition;
 mod evidence;
 mod level;
@@ -72,6 +74,12 @@ fn analyse_with(
         })
     });
     adjust(&mut curves);
+    for curve in curves.iter_mut().filter(|curve| curve.discontinuous) {
+        let Some(task) = manifest.tasks.iter().find(|task| task.name == curve.task) else { continue };
+        let of_sizes = cells.of(&curve.task, &curve.prompt, &curve.family, Axis::of(manifest, &curve.family));
+        artefact::examine(curve, &task.continuous, &of_sizes, manifest.seed);
+        chance::contradicted_by_items(curve, &of_sizes);
+    }
     let order = order(manifest, &families, &curves);
     Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused: manifest.refused.clone() }
 }
@@ -101,7 +109,7 @@ fn curve(
 ) -> Curve {
     let question = Question { chance, unit: axis.unit(), seed, is_pooled: family == published::POOLED };
     let finding = robust(&question, &measured);
-    Curve {
+    let mut curve = Curve {
         task: task.name.clone(),
         family: family.to_owned(),
         prompt: prompt.to_owned(),
@@ -117,7 +125,12 @@ fn curve(
         onset: finding.onset,
         sharpness: finding.sharpness,
         evidence: finding.evidence,
+    };
+    if curve.discontinuous {
+        chance::contradicted_by_models(&mut curve);
+        artefact::published_scores(&mut curve);
     }
+    curve
 }
 
 /// The verdict over the scored records, or `inconclusive` when the unscored ones could change it.

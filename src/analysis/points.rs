@@ -113,6 +113,23 @@ impl<'a> Cells<'a> {
         Self { models: &manifest.models, records: cells, planned }
     }
 
+    /// The records of every size of a curve, by rising scale.
+    pub(super) fn of(&self, task: &str, prompt: &str, family: &str, axis: Axis) -> Vec<(f64, &[&'a Record])> {
+        let mut cells: Vec<(f64, &[&Record])> = self
+            .models
+            .iter()
+            .filter(|model| model.family == family)
+            .filter_map(|model| {
+                // Looked for by comparison: a key of the caller's names would bind the records to their lifetime.
+                let key = [task, prompt, family, model.name.as_str()];
+                let (_, records) = self.records.iter().find(|(own, _)| **own == key)?;
+                Some((axis.place(&model.scale)?, records.as_slice()))
+            })
+            .collect();
+        cells.sort_by(|a, b| a.0.total_cmp(&b.0));
+        cells
+    }
+
     /// The points of one curve by rising scale; models without a place on the axis, or neither asked nor planned, are left
     /// out.
     pub(super) fn measure(
@@ -185,7 +202,7 @@ fn measure(
 }
 
 /// The score of a record, when it is scored and finite.
-fn score(record: &Record, metric: &str) -> Option<f64> {
+pub(super) fn score(record: &Record, metric: &str) -> Option<f64> {
     let scored = record.outcome.is_scored();
     let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
     (scored && value.is_finite()).then_some(value)

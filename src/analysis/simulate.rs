@@ -197,7 +197,7 @@ pub struct Cell {
     pub emergent: f64,
     /// How often each verdict was given.
     pub verdicts: Vec<(&'static str, usize)>,
-    /// Of the curves called emergent: the mean distance of the knee from that of the true curve in decades, and the part of
+    /// Of the curves called emergent: the median distance of the knee from that of the true curve in decades, and the part of
     /// the 95 % intervals that hold it. None where the truth has no knee.
     pub knee_error: Option<f64>,
     /// See `knee_error`.
@@ -227,10 +227,18 @@ pub fn simulate(setting: Setting, curves: usize) -> Cell {
         curves,
         emergent: called as f64 / curves as f64,
         verdicts,
-        knee_error: mean(knees.iter().map(|(error, _)| *error).collect()),
+        knee_error: middle(knees.iter().map(|(error, _)| *error).collect()),
         coverage: mean(knees.iter().map(|(_, covered)| f64::from(u8::from(*covered))).collect()),
         emergence: found.iter().map(|(_, emergence, _)| *emergence).collect(),
     }
+}
+
+/// The median.
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(upper, *values.get(middle - 1)?) })
 }
 
 /// One curve: its verdict, its evidence, and the error of its knee with whether the interval holds the true one.

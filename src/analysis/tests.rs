@@ -87,7 +87,7 @@ fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcom
         repetition: 0,
         outcome,
         answer: None,
-        target: String::new(),
+        target: sample.to_string(),
         detail: None,
         exchanges: Vec::new(),
         scores: vec![
@@ -136,7 +136,8 @@ fn curves_of_known_truth_get_their_verdict() {
     for (verdict, chance, rates) in cases {
         let curve = judged(*chance, rates);
         assert_eq!(curve.verdict, *verdict, "{rates:?}: {:#?}", curve.evidence);
-        assert!(curve.evidence.iter().all(|part| !part.words.is_empty()));
+        let said = curve.evidence.iter().filter(|part| !["linearity", "discontinuity"].contains(&part.part.as_str()));
+        assert!(said.clone().count() > 0 && said.clone().all(|part| !part.words.is_empty()));
         let shaped = matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint);
         assert_eq!(curve.emergence > 0.6, shaped, "{rates:?}: {}", curve.emergence);
     }
@@ -152,6 +153,62 @@ fn the_onset_lies_between_the_last_at_chance_and_the_first_above() {
     assert!(curve.sharpness.unwrap() > 0.0);
     let (sure, last) = (curve.emergence, judged(0.0, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.8]).emergence);
     assert!(sure > 0.7 && last < sure);
+}
+
+fn part<'a>(curve: &'a Curve, part: &str) -> Option<&'a str> {
+    curve.evidence.iter().find(|evidence| evidence.part == part).map(|evidence| evidence.words.as_str())
+}
+
+#[test]
+fn a_continuous_metric_tells_whether_a_jump_was_sudden_in_one_metric_only() {
+    let rates = [0.0, 0.0, 0.0, 0.0, 0.3, 0.8];
+    let said = |before: fn(usize) -> f64, length: usize, spelled: bool| {
+        let (mut manifest, mut records) = run(0.0, &rates);
+        if spelled {
+            manifest.tasks[0].continuous.push("digit-accuracy".into());
+        }
+        for (i, record) in records.iter_mut().enumerate() {
+            let (model, sample) = (i / N, i % N);
+            record.target = "7".repeat(length);
+            record.scores[1].value = Some(before(model) - (sample % 7) as f64 / 7.0);
+            if spelled {
+                // As many characters right as make the whole right so often, when each is right by itself.
+                let p = rates[model].max(0.001).powf(1.0 / length as f64);
+                record.scores.push(Score { scorer: "digit-accuracy".into(), value: Some(p) });
+            }
+        }
+        part(&exact(&manifest, &records), "metric_artefact").unwrap().to_owned()
+    };
+    let smooth = |model: usize| model as f64 - 6.0;
+    let sudden = |model: usize| if model > 3 { -1.0 } else { -6.0 };
+    assert_eq!(
+        said(smooth, 4, false),
+        "sudden in exact-match only: answer-logprob rises below the onset already, so there was progress that it did not show"
+    );
+    assert!(said(smooth, 4, true).starts_with("an artefact of exact-match, as far as can be seen: answer-logprob rises"));
+    assert_eq!(said(sudden, 4, false), "real, as far as can be seen: answer-logprob does not rise below the onset either");
+    assert!(said(sudden, 4, true).starts_with("open: no other metric rises"));
+    // A curve without a jump has nothing to explain.
+    assert_eq!(part(&judged(0.0, &[0.1, 0.25, 0.4, 0.55, 0.7, 0.85]), "metric_artefact"), None);
+}
+
+#[test]
+fn a_chance_that_the_data_contradict_is_warned_of() {
+    let curve = judged(0.5, &[0.36; 6]);
+    assert_eq!(curve.evidence[0].part, "chance");
+    assert!(curve.evidence[0].words.starts_with("every model is significantly below a chance of 0.5"), "{curve:?}");
+    assert_eq!(part(&judged(0.5, &[0.36, 0.36, 0.36, 0.36, 0.5, 0.36]), "chance"), None);
+    let (manifest, mut records) = run(0.25, &[0.25, 0.25, 0.3, 0.4, 0.5, 0.6]);
+    for record in &mut records {
+        let sample: usize = record.sample.parse().unwrap();
+        record.target = if sample % 5 < 3 { "yes".into() } else { sample.to_string() };
+    }
+    let words = part(&exact(&manifest, &records), "chance").unwrap().to_owned();
+    assert!(words.starts_with("always answering `yes` scores 0.6 of 400 items, more than the chance of 0.25"), "{words}");
+    for record in &mut records {
+        record.target = record.sample.clone();
+    }
+    assert_eq!(part(&exact(&manifest, &records), "chance"), None);
 }
 
 #[test]

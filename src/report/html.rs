@@ -104,7 +104,8 @@ fn section(out: &mut String, view: &TaskView<'_>) {
     }
     out.push_str("</div></div>\n");
     for curve in view.curves.iter().filter(|curve| !curve.discontinuous) {
-        let words: Vec<&str> = curve.evidence.iter().map(|evidence| evidence.words.as_str()).collect();
+        let words: Vec<&str> =
+            curve.evidence.iter().map(|evidence| evidence.words.as_str()).filter(|words| !words.is_empty()).collect();
         let _ = write!(
             out,
             "<p class=\"also\"><strong>{}</strong> with {}: {} – {}</p>",
@@ -143,7 +144,7 @@ fn card(out: &mut String, view: &TaskView<'_>, curve: &Curve) {
         badge(curve.verdict),
         escape(&summary(curve))
     );
-    for evidence in &curve.evidence {
+    for evidence in curve.evidence.iter().filter(|evidence| !evidence.words.is_empty()) {
         let _ = write!(out, "<li>{}</li>", escape(&evidence.words));
     }
     out.push_str("</ul></div>\n");
