@@ -2,13 +2,15 @@
 //!
 //! Two questions are asked of a curve that leaves its plateau (Schaeffer, Miranda and Koyejo 2023). Do the continuous metrics of
 //! the same records rise among the sizes below the onset, where the all-or-nothing one shows nothing? And does the accuracy
-//! per character, to the power of the answer's length, explain the curve? The published scores of suddenness stand beside
-//! them for comparison and decide nothing.
+//! per character, to the power of the answer's length, explain the curve? It makes the jump one of the metric only where it
+//! rises below the onset itself: an accuracy per character that jumps explains a jump too. The published scores of suddenness
+//! stand beside them for comparison and decide nothing.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::schema::{Curve, Evidence, Record, Verdict};
+use crate::stats::median;
 
 use super::definition::ALPHA;
 use super::evidence::items_trend;
@@ -24,12 +26,11 @@ const EXPLAINED_LOW: f64 = 0.8;
 /// Resamples of the records of every model.
 const RESAMPLES: usize = 200;
 
-/// Adds what the other metrics of the same records say. `cells` are the records per size, by rising scale.
+/// Adds what the other metrics of the same records say of a curve that leaves a plateau. `cells` are the records per size, by
+/// rising scale.
 pub(super) fn examine(curve: &mut Curve, continuous: &[String], cells: &[(f64, &[&Record])], seed: u64) {
-    let is_shaped = matches!(
-        curve.verdict,
-        Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau | Verdict::Inconclusive
-    );
+    let is_shaped =
+        matches!(curve.verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau);
     let Some(below) = curve.onset.below.filter(|_| is_shaped) else { return };
     let measured: Vec<Early> = continuous.iter().filter_map(|metric| Early::of(metric, cells, below)).collect();
     let power = continuous
@@ -71,32 +72,27 @@ pub(super) fn examine(curve: &mut Curve, continuous: &[String], cells: &[(f64, &
 
 /// What holds, in one sentence.
 fn sentence(metric: &str, measured: &[Early], rising: &[&str], power: Option<&PowerOfLength>) -> String {
-    let explains = power.is_some_and(PowerOfLength::explains);
-    let all = measured.iter().map(|one| one.metric.as_str()).collect::<Vec<_>>().join(" and ");
-    let rise = if rising.len() == 1 { "rises" } else { "rise" };
-    let rising = rising.join(" and ");
-    match (measured.is_empty(), rising.is_empty(), explains) {
-        (true, ..) => {
-            format!("real or an artefact of {metric}: cannot be told, no other metric was measured below the onset")
-        }
-        (_, false, true) => format!(
-            "an artefact of {metric}, as far as can be seen: {rising} {rise} below the onset already, and accuracy per \
-             character with the length of the answer explains the curve"
-        ),
-        (_, false, false) => {
-            format!(
-                "sudden in {metric} only: {rising} {rise} below the onset already, so there was progress that it did not show"
-            )
-        }
-        (_, true, true) => format!(
-            "open: no other metric rises below the onset, but accuracy per character with the length of the answer explains \
-             {metric}"
-        ),
-        (_, true, false) => {
-            let does = if measured.len() == 1 { "does" } else { "do" };
-            format!("real, as far as can be seen: {all} {does} not rise below the onset either")
-        }
+    if measured.is_empty() {
+        return format!("real or an artefact of {metric}: cannot be told, no other metric was measured below the onset");
     }
+    let all: Vec<&str> = measured.iter().map(|one| one.metric.as_str()).collect();
+    if rising.is_empty() {
+        let verb = if all.len() == 1 { "does" } else { "do" };
+        let all = all.join(" and ");
+        return format!("no sign of an artefact of {metric}: {all} {verb} not rise significantly below the onset either");
+    }
+    let verb = if rising.len() == 1 { "rises" } else { "rise" };
+    let explains = power.is_some_and(|power| power.explains() && rising.contains(&power.metric.as_str()));
+    if explains {
+        return format!(
+            "an artefact of {metric}, as far as can be seen: {} {verb} below the onset already, and accuracy per character with \
+             the length of the answer explains the curve",
+            rising.join(" and ")
+        );
+    }
+    let others: Vec<&str> = all.into_iter().filter(|one| !rising.contains(one)).collect();
+    let not = if others.is_empty() { String::new() } else { format!(", but not by {}", others.join(" and ")) };
+    format!("progress that {metric} does not show is seen below the onset already by {}{not}", rising.join(" and "))
 }
 
 /// A continuous metric among the models below the onset.
@@ -203,36 +199,26 @@ fn share(sizes: &[Vec<Spelled>]) -> Option<f64> {
     (pairs.len() >= 3 && total > 0.0).then(|| 1.0 - left / total)
 }
 
-/// The published scores of suddenness of an all-or-nothing curve, for comparison: the words are with the first.
+/// The published scores of suddenness of an all-or-nothing curve, for comparison.
 pub(super) fn published_scores(curve: &mut Curve) {
     let scores: Vec<(f64, f64)> = curve.points.iter().filter_map(|point| Some((point.x, point.score?))).collect();
     let Some((breakthroughness, linearity)) = suddenness(&scores) else { return };
     let discontinuity = discontinuity(&scores);
-    let show = |value: Option<f64>| value.map_or_else(|| "not defined".to_owned(), |value| format!("{value:.2}"));
-    let words = format!(
-        "for comparison, not part of the verdict: breakthroughness {}, linearity {}, discontinuity of the largest {}",
-        show(breakthroughness),
-        show(linearity),
-        show(discontinuity)
-    );
-    let part =
-        |part: &str, value: Option<f64>, words: String| Evidence { part: part.to_owned(), value, p_value: None, words };
-    curve.evidence.push(part("breakthroughness", breakthroughness, words));
-    curve.evidence.push(part("linearity", linearity, String::new()));
-    curve.evidence.push(part("discontinuity", discontinuity, String::new()));
+    let values = [("breakthroughness", breakthroughness), ("linearity", linearity), ("discontinuity", discontinuity)];
+    for (part, value) in values {
+        let value_words = value.map_or_else(|| "not defined".to_owned(), |value| format!("{value:.2}"));
+        let words = format!("{part} {value_words} (published score, for comparison; no part of the verdict)");
+        curve.evidence.push(Evidence { part: part.to_owned(), value, p_value: None, words });
+    }
 }
 
 /// Breakthroughness and linearity of BIG-bench (Srivastava et al. 2022), the first of which is the emergence score of Schaeffer
 /// et al. 2023: the signed range over the root of the median, or of the mean, of the squared steps. None for a score whose
 /// steps are all zero.
 fn suddenness(scores: &[(f64, f64)]) -> Option<(Option<f64>, Option<f64>)> {
-    let mut squares: Vec<f64> =
-        scores.windows(2).filter_map(|pair| Some((pair.last()?.1 - pair.first()?.1).powi(2))).collect();
-    squares.sort_by(f64::total_cmp);
-    let middle = squares.len() / 2;
-    let upper = *squares.get(middle)?;
-    let median = if squares.len() % 2 == 1 { upper } else { f64::midpoint(upper, *squares.get(middle.checked_sub(1)?)?) };
+    let squares: Vec<f64> = scores.windows(2).filter_map(|pair| Some((pair.last()?.1 - pair.first()?.1).powi(2))).collect();
     let mean = squares.iter().sum::<f64>() / squares.len() as f64;
+    let median = median(squares)?;
     let most = scores.iter().enumerate().rev().max_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
     let least = scores.iter().enumerate().rev().min_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
     let range = most.1.1 - least.1.1;

@@ -11,7 +11,7 @@ use super::words;
 /// P-value below which a constant answer is taken to beat the given chance: every task of a run is looked at.
 const SURE: f64 = 1e-3;
 
-/// Warns when every model scores significantly less than chance: no blind strategy does worse than itself.
+/// Warns when every model scores significantly less than chance, which a strategy that knows nothing would reach.
 pub(super) fn contradicted_by_models(curve: &mut Curve) {
     let Some(chance) = curve.chance.filter(|chance| *chance > 0.0) else { return };
     let mut points = curve.points.iter().filter(|point| point.n > 0).peekable();
@@ -23,9 +23,11 @@ pub(super) fn contradicted_by_models(curve: &mut Curve) {
     if points.peek().is_none() || !points.all(|point| point.score.is_some_and(|score| is_below(score, point.n))) {
         return;
     }
+    let unparsed: usize = curve.points.iter().map(|point| point.unparsed).sum();
+    let unparsed = if unparsed > 0 { format!(", or it is the {unparsed} replies without an answer") } else { String::new() };
     let highest = curve.points.iter().filter_map(|point| point.score).fold(0.0, f64::max);
     let words = format!(
-        "every model is significantly below a chance of {} (the best scores {}): the level given may not be that of this metric",
+        "every model is significantly below a chance of {} (the best scores {}): the level given may not be that of this metric{unparsed}",
         words::score(chance),
         words::score(highest)
     );

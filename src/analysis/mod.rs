@@ -74,12 +74,13 @@ fn analyse_with(
         })
     });
     adjust(&mut curves);
-    for curve in curves.iter_mut().filter(|curve| curve.discontinuous) {
-        let Some(task) = manifest.tasks.iter().find(|task| task.name == curve.task) else { continue };
-        let of_sizes = cells.of(&curve.task, &curve.prompt, &curve.family, Axis::of(manifest, &curve.family));
+    curves.par_iter_mut().filter(|curve| curve.discontinuous).for_each(|curve| {
+        let Some(task) = manifest.tasks.iter().find(|task| task.name == curve.task) else { return };
+        let (prompt, family) = (curve.prompt.clone(), curve.family.clone());
+        let of_sizes = cells.of(&task.name, &prompt, &family, Axis::of(manifest, &family));
         artefact::examine(curve, &task.continuous, &of_sizes, manifest.seed);
         chance::contradicted_by_items(curve, &of_sizes);
-    }
+    });
     let order = order(manifest, &families, &curves);
     Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused: manifest.refused.clone() }
 }

@@ -114,15 +114,20 @@ impl<'a> Cells<'a> {
     }
 
     /// The records of every size of a curve, by rising scale.
-    pub(super) fn of(&self, task: &str, prompt: &str, family: &str, axis: Axis) -> Vec<(f64, &[&'a Record])> {
+    pub(super) fn of<'b>(
+        &'b self,
+        task: &'b str,
+        prompt: &'b str,
+        family: &'b str,
+        axis: Axis,
+    ) -> Vec<(f64, &'b [&'b Record])> {
+        let records: &'b BTreeMap<[&'b str; 4], Vec<&'b Record>> = &self.records;
         let mut cells: Vec<(f64, &[&Record])> = self
             .models
             .iter()
             .filter(|model| model.family == family)
             .filter_map(|model| {
-                // Looked for by comparison: a key of the caller's names would bind the records to their lifetime.
-                let key = [task, prompt, family, model.name.as_str()];
-                let (_, records) = self.records.iter().find(|(own, _)| **own == key)?;
+                let records = records.get(&[task, prompt, family, model.name.as_str()])?;
                 Some((axis.place(&model.scale)?, records.as_slice()))
             })
             .collect();

@@ -41,7 +41,7 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
                     let of_family: Vec<_> = own.iter().copied().filter(|one| one.family == *family).collect();
                     groups.push((task, prompt, metric, family, of_family));
                 }
-                if options.pool && families.len() > 1 {
+                if options.pool && distinct(own.iter().map(|one| one.family.as_str())).len() > 1 {
                     groups.push((task, prompt, metric, POOLED, own));
                 }
             }

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::schema::{Form, Proposal, Sizes, Verdict};
+use crate::stats::median;
 
 use super::level::Level;
 use super::shape::see;
@@ -227,18 +228,10 @@ pub fn simulate(setting: Setting, curves: usize) -> Cell {
         curves,
         emergent: called as f64 / curves as f64,
         verdicts,
-        knee_error: middle(knees.iter().map(|(error, _)| *error).collect()),
+        knee_error: median(knees.iter().map(|(error, _)| *error).collect()),
         coverage: mean(knees.iter().map(|(_, covered)| f64::from(u8::from(*covered))).collect()),
         emergence: found.iter().map(|(_, emergence, _)| *emergence).collect(),
     }
-}
-
-/// The median.
-fn middle(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(upper, *values.get(middle - 1)?) })
 }
 
 /// One curve: its verdict, its evidence, and the error of its knee with whether the interval holds the true one.

@@ -161,12 +161,15 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         let (below, above) = (onset.below.unwrap_or(0.0), onset.above.unwrap_or(f64::INFINITY));
         let between = |seen: &Seen| rises(seen) && (below..=above).contains(&scale(seen.knee));
         let is_last = verdict == Verdict::EmergentLastPoint;
-        let best =
-            posterior.quantiles(|seen| is_last && between(seen), |seen| seen.knee, [0.5]).map_or(knee[1], |[best]| best);
-        onset.knee = Some(scale(best));
+        // The midpoint and the sharpness are of the same drawn curves as the knee.
+        let middle = |value: fn(&Seen) -> f64| {
+            let last = posterior.quantiles(|seen| is_last && between(seen), value, [0.5]);
+            last.or_else(|| posterior.quantiles(rises, value, [0.5])).map(|[middle]| middle)
+        };
+        onset.knee = Some(scale(middle(|seen| seen.knee).unwrap_or(knee[1])));
         onset.high = Some(scale(knee[2]));
-        onset.midpoint = quantile(|seen| seen.midpoint).map(|middle| scale(middle[1]));
-        sharpness = quantile(|seen| seen.midpoint - seen.knee).map(|decades| decades[1]);
+        onset.midpoint = middle(|seen| seen.midpoint).map(scale);
+        sharpness = middle(|seen| seen.midpoint - seen.knee);
     }
     let p_value = definition.map(|definition| definition.p_value());
     Finding { verdict, emergence, p_value, onset, sharpness, evidence }

@@ -42,7 +42,7 @@ const COLUMNS: [&Column; 15] = [
 /// Words in the name of a metric between 0 and 1 that falls as models get better.
 const LOWER_IS_BETTER: [&str; 3] = ["brier", "ece", "error"];
 /// Words in the name of a metric without a ceiling, which is no score between 0 and 1.
-const UNBOUNDED: [&str; 4] = ["loss", "nll", "perplex", "bits"];
+const UNBOUNDED: [&str; 5] = ["loss", "nll", "perplex", "ppl", "bits"];
 /// The largest score that can still be a fraction; beyond it scores are percentages.
 const LARGEST_FRACTION: f64 = 1.5;
 
@@ -298,7 +298,7 @@ mod tests {
         let file = read("task,model,metric,value,stderr,params\nx,a,brier,0.2,0.02,9\n").unwrap();
         assert_eq!(file.scores[0].score, 0.8);
         assert!((file.scores[0].n.unwrap() - 400.0).abs() < 1e-9);
-        let file = read("task,model,metric,score,chance,params\nx,a,loss,2.3,0,9\nx,a,acc,0.5,1.0,9\nx,b,acc,0.5,1.0,-9\n")
+        let file = read("task,model,metric,score,chance,params\nx,a,loss,2.3,0,9\nx,a,ppl,320,,9\nx,a,acc,0.5,1.0,9\nx,b,acc,0.5,1.0,-9\n")
             .unwrap();
         assert_eq!((file.scores.len(), file.scores[0].score, file.scores[0].chance), (1, 0.5, None));
         assert!(file.notes.iter().any(|note| note.contains("without a ceiling")), "{:?}", file.notes);

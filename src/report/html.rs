@@ -104,8 +104,7 @@ fn section(out: &mut String, view: &TaskView<'_>) {
     }
     out.push_str("</div></div>\n");
     for curve in view.curves.iter().filter(|curve| !curve.discontinuous) {
-        let words: Vec<&str> =
-            curve.evidence.iter().map(|evidence| evidence.words.as_str()).filter(|words| !words.is_empty()).collect();
+        let words: Vec<&str> = curve.evidence.iter().map(|evidence| evidence.words.as_str()).collect();
         let _ = write!(
             out,
             "<p class=\"also\"><strong>{}</strong> with {}: {} – {}</p>",
@@ -144,7 +143,7 @@ fn card(out: &mut String, view: &TaskView<'_>, curve: &Curve) {
         badge(curve.verdict),
         escape(&summary(curve))
     );
-    for evidence in curve.evidence.iter().filter(|evidence| !evidence.words.is_empty()) {
+    for evidence in &curve.evidence {
         let _ = write!(out, "<li>{}</li>", escape(&evidence.words));
     }
     out.push_str("</ul></div>\n");

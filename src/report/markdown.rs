@@ -52,7 +52,7 @@ fn section(out: &mut String, view: &TaskView<'_>) {
         let label = view.label(&curve.prompt, &curve.family);
         let (label, metric) = (markdown(&label), markdown(&curve.metric));
         let _ = writeln!(out, "**{label}, {metric}: {}** {}\n", format::verdict(curve.verdict), summary(curve));
-        for evidence in curve.evidence.iter().filter(|evidence| !evidence.words.is_empty()) {
+        for evidence in &curve.evidence {
             let _ = writeln!(out, "- {}", markdown(&evidence.words));
         }
         out.push('\n');

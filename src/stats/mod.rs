@@ -21,7 +21,7 @@ pub use binomial::{lower_tail, minimal_effect, upper_tail};
 pub use integrate::{Draws, Effort, adaptive, tempered};
 pub use interval::{Interval, bootstrap_mean, wilson};
 pub use multiple::benjamini_hochberg;
-pub use ranks::area_under_curve;
+pub use ranks::{area_under_curve, median};
 pub use trend::{Contrast, Group, contrast, permutation_trend};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ranks.
+//! Ranks and the median.
 
 /// The probability that a value of the first group is larger than one of the second, ties counting half: the area under the
 /// receiver operating characteristic. None when a group is empty.
@@ -14,6 +14,15 @@ pub fn area_under_curve(positive: &[f64], negative: &[f64]) -> Option<f64> {
     let ranks: f64 = ranks(&all)[..positive.len()].iter().sum();
     let (n, m) = (positive.len() as f64, negative.len() as f64);
     Some((ranks - n * (n + 1.0) / 2.0) / (n * m))
+}
+
+/// The median; the mean of the middle two where their number is even, none without values.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(upper, values[middle - 1]) })
 }
 
 /// Ranks from one; equal values share their mean rank.
