@@ -31,7 +31,8 @@ curves = collections.defaultdict(list)
 for name in ("expemergence", "obsscaling_emergent"):
     for row in csv.DictReader(open(f"{here}/data/{name}.csv", newline="")):
         row = {column: next((row[n] for n in names if row.get(n)), "") for column, names in COLUMNS.items()}
-        curves[row["task"]].append(row)
+        if row["flops"]:
+            curves[row["task"]].append(row)
 
 out = sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp()
 os.makedirs(out, exist_ok=True)
