@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Verdicts on random subsets of 10 and of 20 models of the curves of many families: how often little data still decide.
 
-    python3 tests/subsamples.py ONSET [OUT]
+    python3 tests/subsamples.py ONSET [OUT [PROTOTYPE.py]]
 
 ONSET is the program; OUT, by default a temporary directory, keeps its input and its analysis. 30 subsets of each curve and size, seed 1.
+The prototype of the analyzer, which is not part of this repository and needs numpy and scipy, judges the same subsets where it is given.
 """
 import collections, csv, json, os, random, subprocess, sys, tempfile
 
@@ -42,14 +43,20 @@ with open(f"{out}/subsamples.csv", "w", newline="") as file:
     writer.writerows(subsets(curves))
 subprocess.run([sys.argv[1], "analyze", f"{out}/subsamples.csv", "--pool", "families", "--out", out, "-q"], check=True, stdout=subprocess.DEVNULL)
 
+found = {"onset": f"{out}/subsamples/analysis.json"}
+if len(sys.argv) > 3:
+    found["prototype"] = f"{out}/prototype.json"
+    subprocess.run([sys.executable, sys.argv[3], f"{out}/subsamples.csv", found["prototype"]], check=True, stdout=subprocess.DEVNULL)
+
 verdicts = collections.defaultdict(collections.Counter)
-for curve in json.load(open(f"{out}/subsamples/analysis.json"))["curves"]:
-    if curve["family"] == "*":
-        task, size, _ = curve["task"].split("~")
-        verdicts[task, int(size)][curve["verdict"]] += 1
-print("| curve | models | emergent, or at the last point | breakthrough from a plateau | either | the rest |\n|---|---|---|---|---|---|")
-for (task, size), count in verdicts.items():
+for program, path in found.items():
+    for curve in json.load(open(path))["curves"]:
+        if curve["family"] == "*":
+            task, size, _ = curve["task"].split("~")
+            verdicts[task, int(size), program][curve["verdict"]] += 1
+print("| curve | models | judged by | emergent, or at the last point | breakthrough from a plateau | either | the rest |\n|---|---|---|---|---|---|---|")
+for (task, size, program), count in sorted(verdicts.items()):
     total = count.total()
     emergent, breakthrough = sum(count[v] for v in EMERGENT) / total, count[BREAKTHROUGH] / total
     rest = ", ".join(f"{n} {v}" for v, n in count.most_common() if v not in (*EMERGENT, BREAKTHROUGH)) or "none"
-    print(f"| {task} | {size} of {len(curves[task])} | {emergent:.2f} | {breakthrough:.2f} | {emergent + breakthrough:.2f} | {rest} |")
+    print(f"| {task} | {size} of {len(curves[task])} | {program} | {emergent:.2f} | {breakthrough:.2f} | {emergent + breakthrough:.2f} | {rest} |")
