@@ -282,19 +282,38 @@ fn helps(found: &[Pairs<'_>], seed: u64) -> Helps {
     let below = above.and(first.checked_sub(1).and_then(place));
     let mut helps = Helps { below, above, ..Helps::default() };
     let curve = Curve::new(found);
-    let whole = vec![1; curve.items];
-    if let Crossing::At(x) = crossing(&curve.differences(&whole)) {
+    let whole = curve.differences(&vec![1; curve.items]);
+    // The crossing belongs to what is said to help; behind its greatest gain a difference may vanish again, because both
+    // prompts get everything right.
+    let greatest = whole.iter().rev().max_by(|a, b| a.difference.total_cmp(&b.difference)).map(|step| step.x);
+    let Some(anchor) = above.map(f64::log10).or(greatest) else { return helps };
+    if let Crossing::Within(x, _) = crossing(&whole, anchor) {
         helps.crossing = Some(10_f64.powf(x));
-        let mut places: Vec<f64> = curve.resampled(seed).into_iter().map(Crossing::place).collect();
-        places.sort_by(f64::total_cmp);
-        let there = places.iter().filter(|place| place.is_finite()).count();
-        helps.resamples = Some(there as f64 / places.len() as f64);
+        let resampled = curve.resampled(anchor, seed);
+        let there = resampled.iter().filter(|one| matches!(one, Crossing::Within(..))).count();
+        helps.resamples = Some(there as f64 / resampled.len() as f64);
+        let sorted = |end: fn(&Crossing) -> f64| {
+            let mut places: Vec<f64> = resampled.iter().map(end).collect();
+            places.sort_by(f64::total_cmp);
+            places
+        };
         // The outer ends of what 95 % of the resamples span; beyond the models there is no number.
         let cut = RESAMPLES / 40;
         let end = |place: Option<&f64>| place.filter(|place| place.is_finite()).map(|place| 10_f64.powf(*place));
-        (helps.low, helps.high) = (end(places.get(cut)), end(places.get(RESAMPLES - 1 - cut)));
+        helps.low = end(sorted(Crossing::low).get(cut));
+        helps.high = end(sorted(Crossing::high).get(RESAMPLES - 1 - cut));
     }
     helps
+}
+
+/// The mean difference at one size.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// Its place in decades.
+    x: f64,
+    difference: f64,
+    /// Whether no item differs: the zero of a floor, or of a ceiling, which says nothing about where a rise begins.
+    is_floor: bool,
 }
 
 /// Where a difference crosses zero, in decades.
@@ -302,37 +321,49 @@ fn helps(found: &[Pairs<'_>], seed: u64) -> Helps {
 enum Crossing {
     /// Positive from the smallest model on.
     Before,
-    /// Between two models, or at one.
-    At(f64),
+    /// From the first place to the second: the same one, unless the smaller model shows no difference at all. Then its zero
+    /// is that of a floor, and the crossing anywhere up to the next model.
+    Within(f64, f64),
     /// Never positive.
     Never,
 }
 
 impl Crossing {
-    /// Its place among all: before every model, or behind.
-    fn place(self) -> f64 {
+    /// The lower end of its place; smaller than every number before all models, larger behind.
+    fn low(&self) -> f64 {
         match self {
             Self::Before => f64::NEG_INFINITY,
-            Self::At(x) => x,
+            Self::Within(low, _) => *low,
             Self::Never => f64::INFINITY,
         }
     }
+
+    /// The upper end of it.
+    fn high(&self) -> f64 {
+        if let Self::Within(_, high) = self { *high } else { self.low() }
+    }
 }
 
-/// The last place before the greatest gain where the differences go from zero or less to more, linear between models in the
-/// logarithm of scale. Behind the greatest gain a difference may vanish again, because both prompts get everything right.
-fn crossing(curve: &[(f64, f64)]) -> Crossing {
-    let greatest = curve.iter().map(|(_, difference)| *difference).fold(0.0, f64::max);
-    if greatest <= ROUNDING {
-        return Crossing::Never;
-    }
-    let rise = curve.iter().take_while(|(_, difference)| *difference < greatest).count();
-    let Some(last) = curve.iter().take(rise).rposition(|(_, difference)| *difference <= ROUNDING) else {
-        return Crossing::Before;
+/// Where the differences go from zero or less to more: the last such place before the anchor, a place in decades, or the first
+/// one behind it when the difference is not positive there. Linear between models in the logarithm of scale.
+fn crossing(curve: &[Step], anchor: f64) -> Crossing {
+    let is_up = |step: &Step| step.difference > ROUNDING;
+    let at = curve.iter().take_while(|step| step.x < anchor - 1e-9).count();
+    let next = if curve.get(at).is_some_and(is_up) {
+        curve.iter().take(at).rposition(|point| !is_up(point)).map(|last| last + 1)
+    } else {
+        let Some(next) = curve.iter().skip(at).position(is_up) else { return Crossing::Never };
+        Some(at + next)
     };
-    match (curve.get(last), curve.get(last + 1)) {
-        (Some((x, below)), Some((next, above))) => Crossing::At(x + (next - x) * (0.0 - below) / (above - below)),
-        _ => Crossing::Never,
+    let pair = next.and_then(|next| Some((*curve.get(next.checked_sub(1)?)?, *curve.get(next)?)));
+    match pair {
+        None => Crossing::Before,
+        Some((last, next)) if last.is_floor => Crossing::Within(last.x, next.x),
+        Some((last, next)) => {
+            let part = (0.0 - last.difference) / (next.difference - last.difference);
+            let place = (next.x - last.x).mul_add(part, last.x);
+            Crossing::Within(place, place)
+        }
     }
 }
 
@@ -364,7 +395,7 @@ impl Curve {
     }
 
     /// The mean difference at every size, each sample counted as often as it says.
-    fn differences(&self, counts: &[u32]) -> Vec<(f64, f64)> {
+    fn differences(&self, counts: &[u32]) -> Vec<Step> {
         self.sizes
             .iter()
             .filter_map(|(x, pairs)| {
@@ -374,13 +405,14 @@ impl Curve {
                     sum += count * difference;
                     items += count;
                 }
-                (items > 0.0).then(|| (*x, sum / items))
+                let is_floor = pairs.iter().all(|(_, difference)| difference.abs() <= ROUNDING);
+                (items > 0.0).then(|| Step { x: *x, difference: sum / items, is_floor })
             })
             .collect()
     }
 
     /// Crossings of resamples: the same items at every model, so that the pairing across models is kept.
-    fn resampled(&self, seed: u64) -> Vec<Crossing> {
+    fn resampled(&self, anchor: f64, seed: u64) -> Vec<Crossing> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut counts = vec![0; self.items];
         (0..RESAMPLES)
@@ -391,7 +423,7 @@ impl Curve {
                         *count += 1;
                     }
                 }
-                crossing(&self.differences(&counts))
+                crossing(&self.differences(&counts), anchor)
             })
             .collect()
     }
@@ -430,13 +462,15 @@ fn in_words(comparison: &Comparison, unit: &str) -> String {
     if let Some(worse) = worse {
         clauses.push(with_unit(format!("{down} at {worse}")));
     }
-    if let Some(better) = places(better, &|x| helps.above.is_none_or(|above| x < above)) {
-        clauses.push(with_unit(format!("{up} at {better}")));
-    }
-    match (helps.above, helps.below) {
-        (Some(_), None) => clauses.push(format!("{up} at every size")),
-        (Some(above), Some(_)) => clauses.push(format!("{} on", with_unit(format!("{up} from {}", words::scale(above))))),
-        _ => {}
+    let single = places(better, &|x| helps.above.is_none_or(|above| x < above));
+    match (single, helps.above.map(words::scale), helps.below) {
+        (_, Some(_), None) => clauses.push(format!("{up} at every size")),
+        (None, Some(above), _) => clauses.push(format!("{} on", with_unit(format!("{up} from {above}")))),
+        (Some(single), Some(above), _) => {
+            clauses.push(format!("{} and from {above} on", with_unit(format!("{up} at {single}"))));
+        }
+        (Some(single), None, _) => clauses.push(with_unit(format!("{up} at {single}"))),
+        (None, None, _) => {}
     }
     let last = points.iter().rfind(|point| point.difference.is_some());
     let Some(last) = last else { return format!("{prompt} and {baseline} have no pair with a score on both sides") };
@@ -447,11 +481,10 @@ fn in_words(comparison: &Comparison, unit: &str) -> String {
             difference(last)
         );
     }
-    let against = if is_baseline { format!("against {baseline}") } else { format!("of {baseline}") };
     let crossing = helps.crossing.filter(|_| !better.is_empty() || helps.above.is_some());
     let crossing =
         crossing.map_or_else(String::new, |crossing| format!("crossing at {}; ", crossing_words(crossing, helps)));
-    format!("{prompt} {} {against} ({crossing}at the largest {})", clauses.join(" and "), difference(last))
+    format!("{prompt} {} against {baseline} ({crossing}at the largest {})", clauses.join(" and "), difference(last))
 }
 
 /// A crossing with its interval, and how many resamples had one where that is in doubt.

@@ -85,7 +85,7 @@ fn paired_tables(out: &mut String, manifest: &RunManifest, analysis: &Analysis, 
 }
 
 fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
-    out.push_str("<div class=\"scroll\"><table><thead><tr>");
+    out.push_str("<div class=\"scroll pairs\"><table><thead><tr>");
     for title in header {
         let _ = write!(out, "<th>{title}</th>");
     }

@@ -66,7 +66,11 @@ pub(super) fn baseline_row(view: &TaskView<'_>, one: &Comparison) -> [String; 8]
     let unit = format::unit(&one.axis);
     let helps = match (one.helps.above, one.helps.below) {
         (Some(_), None) => "every size".to_owned(),
-        (Some(above), Some(_)) => format!("{} {unit}", format::scale(above)),
+        (Some(above), Some(_)) => {
+            // Between them a difference may be too small to tell, most often because both prompts get everything right.
+            let single = places_below(one, above).map_or_else(String::new, |places| format!(", and at {places}"));
+            format!("{} {unit}{single}", format::scale(above))
+        }
         (None, _) => {
             places(one, &one.better).map_or_else(|| format::NONE.to_owned(), |places| format!("only {places} {unit}"))
         }
@@ -82,6 +86,13 @@ pub(super) fn baseline_row(view: &TaskView<'_>, one: &Comparison) -> [String; 8]
         crossing(one),
         one.points.last().map_or_else(|| format::NONE.to_owned(), difference),
     ]
+}
+
+/// The scales of the models that are better below a scale, in one list.
+fn places_below(one: &Comparison, above: f64) -> Option<String> {
+    let below = |point: &&PairedPoint| point.x < above && one.better.contains(&point.model);
+    let models: Vec<String> = one.points.iter().filter(below).map(|point| point.model.clone()).collect();
+    places(one, &models)
 }
 
 /// The scales of models, in one list; none for no model.

@@ -145,8 +145,8 @@ fn comparison(kind: ComparisonKind, metric: &str, prompt: &str, scores: &[(f64, 
         points.iter().filter(|point| point.difference.is_some_and(keep)).map(|point| point.model.clone()).collect()
     };
     let helps = Helps {
-        below: Some(1.1e11),
-        above: Some(6.5e11),
+        below: model(2).scale.flops,
+        above: model(3).scale.flops,
         crossing: Some(1.2e11),
         low: None,
         high: Some(3e11),

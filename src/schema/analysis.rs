@@ -227,7 +227,8 @@ pub struct Helps {
     pub below: Option<f64>,
     /// The scale from which on every model is significantly better, found from the largest down.
     pub above: Option<f64>,
-    /// Where the difference goes from zero or less to its greatest gain.
+    /// The last place before `above`, or before the greatest gain where there is none, at which the difference goes from zero or
+    /// less to more.
     pub crossing: Option<f64>,
     /// Lower end of its 95 % interval; none when that end lies below the smallest model.
     pub low: Option<f64>,
