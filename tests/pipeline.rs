@@ -79,3 +79,37 @@ fn an_analysis_does_not_depend_on_the_number_of_threads() {
     let onset = &found["curves"][0]["onset"];
     assert!(onset["below"].as_f64().unwrap() > 1.1e22 && onset["above"].as_f64().unwrap() < 2.4e22, "{onset}");
 }
+
+#[test]
+fn four_sizes_are_told_pair_by_pair_before_their_verdicts() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["run", "-q", "--samples", "12"];
+    for name in ["addition-2", "zero-shot", "few-shot", "ladder-5k", "ladder-31k", "ladder-117k", "ladder-1m"] {
+        arguments.extend(["--only", name]);
+    }
+    let output = onset(directory.path(), &arguments);
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let in_order = |text: &str, parts: &[&str]| {
+        let places: Vec<usize> =
+            parts.iter().map(|part| text.find(part).unwrap_or_else(|| panic!("{part}\n{text}"))).collect();
+        assert!(places.is_sorted(), "{parts:?} stand at {places:?} in\n{text}");
+    };
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    in_order(&stdout, &["Prompts against their baselines", "Each size against the next smaller", "Verdicts on the curves"]);
+    let report = std::fs::read_to_string(directory.path().join("results/latest/report.md")).unwrap();
+    in_order(&report, &["## Prompts against their baselines", "## Each size against", "## Verdicts on the curves"]);
+
+    // The same sample is the same problem under every prompt and for every model: nothing is left without a partner.
+    let analysis = json(&onset(directory.path(), &["analyze", "--json"]));
+    let comparisons = analysis["comparisons"].as_array().unwrap();
+    let kinds: Vec<&str> = comparisons.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "baseline").count(), 1);
+    assert!(kinds.iter().filter(|kind| **kind == "sizes").count() >= 4);
+    assert_eq!(comparisons[0]["points"].as_array().unwrap().len(), 4);
+    for point in comparisons.iter().flat_map(|one| one["points"].as_array().unwrap()) {
+        assert_eq!((&point["n"], &point["unpaired"]), (&12.into(), &0.into()), "{point}");
+    }
+    let csv = std::fs::read_to_string(directory.path().join("results/latest/comparisons.csv")).unwrap();
+    let points: usize = comparisons.iter().map(|one| one["points"].as_array().unwrap().len()).sum();
+    assert_eq!(csv.lines().count(), 1 + points);
+}

@@ -1,7 +1,7 @@
 //! The analyzer: from the records of a run to curves, verdicts and the order of prompts.
 //!
 //! Pure: the same manifest and records give the same analysis, in whatever order the records come. Every definition is
-//! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`.
+//! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`, pairs in `paired`.
 
 mod artefact;
 mod chance;
@@ -9,6 +9,7 @@ mod definition;
 mod evidence;
 mod level;
 mod likelihood;
+mod paired;
 mod points;
 mod posterior;
 mod published;
@@ -82,7 +83,9 @@ fn analyse_with(
         chance::contradicted_by_items(curve, &of_sizes);
     });
     let order = order(manifest, &families, &curves);
-    Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused: manifest.refused.clone() }
+    let comparisons = paired::compare(manifest, records, &families);
+    let refused = manifest.refused.clone();
+    Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused, comparisons }
 }
 
 /// The chance of a metric: the task's for the discontinuous scorer and metrics of the same meaning.

@@ -73,7 +73,9 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
         families.push(POOLED);
     }
     let order = order(&manifest, &families, &curves);
-    let analysis = Analysis { version: ANALYSIS_VERSION, run: name.to_owned(), curves, order, refused: Vec::new() };
+    // Published scores come without their items, so nothing can be paired.
+    let (refused, comparisons) = (Vec::new(), Vec::new());
+    let analysis = Analysis { version: ANALYSIS_VERSION, run: name.to_owned(), curves, order, refused, comparisons };
     (manifest, analysis)
 }
 

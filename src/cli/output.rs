@@ -9,7 +9,9 @@ use serde_json::json;
 use super::Global;
 use super::print::{eprintln, println};
 use crate::plan::Plan;
-use crate::report::{VERDICT_HEADER, verdict_rows};
+use crate::report::{
+    BASELINE_HEADER, MARKS, SIZES_HEADER, VERDICT_HEADER, baseline_rows, pairs_lead, size_rows, verdict_rows,
+};
 use crate::runner::Summary;
 use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
 
@@ -41,11 +43,31 @@ fn colour(verdict: Verdict) -> Option<Color> {
     }
 }
 
-/// The verdict table: one line per task and prompt, the all-or-nothing metric with the continuous one beside it.
+/// A table under a title, unless it is empty.
+fn titled<const N: usize>(title: &str, header: &[&str; N], cells: Vec<[String; N]>) {
+    if cells.is_empty() {
+        return;
+    }
+    let mut rows = table(header);
+    for row in cells {
+        rows.add_row(row);
+    }
+    println!("{title}\n{rows}\n");
+}
+
+/// The verdict table: one line per task and prompt, the all-or-nothing metric with the continuous one beside it. What pairs
+/// of items show stands before it where sizes are few, and behind it otherwise.
 pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Global) {
     if global.json {
         println!("{}", json!(analysis));
         return;
+    }
+    let (is_lead, baselines) = (pairs_lead(analysis), baseline_rows(manifest, analysis));
+    let title = "Prompts against their baselines, paired:";
+    if is_lead {
+        titled(title, &BASELINE_HEADER, baselines.clone());
+        titled("Each size against the next smaller, paired:", &SIZES_HEADER, size_rows(manifest, analysis));
+        println!("{MARKS}\n\nVerdicts on the curves:");
     }
     let mut rows = table(&VERDICT_HEADER);
     for row in verdict_rows(manifest, analysis) {
@@ -56,6 +78,11 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
         }));
     }
     println!("{rows}");
+    if !is_lead && !baselines.is_empty() {
+        println!("");
+        titled(title, &BASELINE_HEADER, baselines);
+        println!("{MARKS}");
+    }
     for refusal in &analysis.refused {
         println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
     }

@@ -1,4 +1,4 @@
-//! Curves as a table: RFC 4180, one line per point.
+//! Curves and comparisons as tables: RFC 4180, one line per point.
 
 use crate::schema::{Analysis, RunManifest, Scale};
 
@@ -22,6 +22,46 @@ pub(super) fn curves(manifest: &RunManifest, analysis: &Analysis) -> String {
             cells.extend(numbers.into_iter().map(number));
             cells.extend(counts.into_iter().map(|count| count.to_string()));
             cells.extend(rest.into_iter().map(number));
+            out.push_str(&cells.join(","));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+const COMPARISONS_HEADER: &str = "task,family,kind,prompt,baseline,metric,axis,model,other_model,x,score,other_score,n,unpaired,\
+                                  difference,low,high,p_value,gained,lost,finding\n";
+
+/// Every point of every comparison; what is absent is empty. The finding is `better` or `worse` where it is significant.
+pub(super) fn comparisons(analysis: &Analysis) -> String {
+    let mut out = COMPARISONS_HEADER.to_owned();
+    for one in &analysis.comparisons {
+        for point in &one.points {
+            let baseline = one.baseline.as_deref().unwrap_or_default();
+            let other_model = point.other_model.as_deref().unwrap_or_default();
+            let words = [
+                &one.task,
+                &one.family,
+                one.kind.name(),
+                &one.prompt,
+                baseline,
+                &one.metric,
+                &one.axis,
+                &point.model,
+                other_model,
+            ];
+            let finding = match (one.better.contains(&point.model), one.hurts.contains(&point.model)) {
+                (true, _) => "better",
+                (_, true) => "worse",
+                _ => "",
+            };
+            let mut cells: Vec<String> = words.into_iter().map(quote).collect();
+            cells.push(point.x.to_string());
+            cells.extend([point.score, point.other_score].map(number));
+            cells.extend([point.n, point.unpaired].map(|count| count.to_string()));
+            cells.extend([point.difference, point.low, point.high, point.p_value].map(number));
+            cells.extend([point.gained, point.lost].map(|count| count.to_string()));
+            cells.push(finding.to_owned());
             out.push_str(&cells.join(","));
             out.push('\n');
         }

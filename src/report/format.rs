@@ -11,6 +11,12 @@ pub(super) fn score(value: f64) -> String {
     if text == "-0.000" { "0.000".to_owned() } else { text.replace('-', "−") }
 }
 
+/// A difference of scores: as a score, with a plus sign above zero.
+pub(super) fn signed(value: f64) -> String {
+    let text = score(value);
+    if value > 0.0 && text != "0.000" { format!("+{text}") } else { text }
+}
+
 /// A number that may be absent.
 pub(super) fn maybe(value: Option<f64>, format: fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), format)

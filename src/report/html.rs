@@ -7,16 +7,19 @@ use crate::schema::{Analysis, Curve, Order, RunManifest, Verdict};
 
 use super::format::{self, escape};
 use super::headline::headline;
+use super::paired::{BASELINE_HEADER, Lead, MARKS, SIZES_HEADER, baseline_row, baseline_rows, draw, lead, shown, size_rows};
 use super::view::{TaskView, VERDICT_HEADER, onset, verdict_rows};
 use super::{plot, style, svg};
 
 /// The whole page.
 pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
     let headline = headline(manifest, analysis, tasks);
+    let lead = lead(analysis, tasks);
+    let title = lead.as_ref().map_or(&headline.title, |lead| &lead.title);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>{}</title><style>{}{}</style></head><body><main>\n",
-        escape(&headline.title),
+        escape(title),
         style::variables(),
         style::PAGE
     );
@@ -26,26 +29,72 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
         "<p class=\"eyebrow\">Run {} · {}</p><h1>{}</h1>",
         escape(&manifest.run),
         escape(&manifest.started),
-        escape(&headline.title)
+        escape(title)
     );
-    if !headline.findings.is_empty() {
-        out.push_str("<ul class=\"findings\">");
-        for (task, words) in &headline.findings {
-            let _ = write!(out, "<li><strong>{}</strong> {}</li>", escape(task), escape(words));
-        }
-        out.push_str("</ul>\n");
+    if let Some(Lead { findings: pairs, .. }) = &lead {
+        findings(&mut out, pairs);
+        let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
+        paired_tables(&mut out, manifest, analysis, true);
+        let _ = writeln!(out, "<h2>Verdicts on the curves</h2><p>{}.</p>", escape(&headline.title));
     }
+    findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {
         let _ = write!(out, "<p>Without emergence – {}.</p>", escape(&headline.rest));
     }
-    let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
+    if lead.is_none() {
+        let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
+    }
     verdict_table(&mut out, manifest, analysis, tasks);
+    if lead.is_none() {
+        paired_tables(&mut out, manifest, analysis, false);
+    }
     for view in tasks {
         section(&mut out, view);
     }
     footer(&mut out, manifest, analysis);
     out.push_str("</main></body></html>\n");
     out
+}
+
+fn findings(out: &mut String, findings: &[(String, String)]) {
+    if findings.is_empty() {
+        return;
+    }
+    out.push_str("<ul class=\"findings\">");
+    for (task, words) in findings {
+        let _ = write!(out, "<li><strong>{}</strong> {}</li>", escape(task), escape(words));
+    }
+    out.push_str("</ul>\n");
+}
+
+/// Prompts against their baselines and sizes against the next smaller, over all tasks; folded away where verdicts lead.
+fn paired_tables(out: &mut String, manifest: &RunManifest, analysis: &Analysis, is_open: bool) {
+    let mut folded = |title: &str, header: &[&str], rows: &[Vec<String>]| {
+        if rows.is_empty() {
+            return;
+        }
+        let open = if is_open { " open" } else { "" };
+        let _ = write!(out, "<details{open}><summary>{title}</summary><p class=\"lead-note\">{MARKS}</p>");
+        table(out, header, rows);
+        out.push_str("</details>\n");
+    };
+    let rows: Vec<Vec<String>> = baseline_rows(manifest, analysis).into_iter().map(Vec::from).collect();
+    folded("Prompts against their baselines, paired", &BASELINE_HEADER, &rows);
+    let rows: Vec<Vec<String>> = size_rows(manifest, analysis).into_iter().map(Vec::from).collect();
+    folded("Each size against the next smaller, paired", &SIZES_HEADER, &rows);
+}
+
+fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
+    out.push_str("<div class=\"scroll pairs\"><table><thead><tr>");
+    for title in header {
+        let _ = write!(out, "<th>{title}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for row in rows {
+        let cells: String = row.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let _ = writeln!(out, "<tr>{cells}</tr>");
+    }
+    out.push_str("</tbody></table></div>\n");
 }
 
 fn badge(verdict: Verdict) -> String {
@@ -103,6 +152,7 @@ fn section(out: &mut String, view: &TaskView<'_>) {
         card(out, view, curve);
     }
     out.push_str("</div></div>\n");
+    against(out, view);
     for curve in view.curves.iter().filter(|curve| !curve.discontinuous) {
         let words: Vec<&str> = curve.evidence.iter().map(|evidence| evidence.words.as_str()).collect();
         let _ = write!(
@@ -116,6 +166,38 @@ fn section(out: &mut String, view: &TaskView<'_>) {
     }
     numbers(out, view);
     out.push_str("</section>\n");
+}
+
+/// The prompts of a task against their baselines: a small plot of the differences each, and the other pairs in words.
+fn against(out: &mut String, view: &TaskView<'_>) {
+    let shown = shown(view);
+    if shown.is_empty() {
+        return;
+    }
+    out.push_str("<h3>Against the baseline, item by item</h3><div class=\"scroll\"><table><thead><tr>");
+    for title in BASELINE_HEADER.iter().skip(1) {
+        let _ = write!(out, "<th>{title}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for one in &shown {
+        out.push_str("<tr>");
+        for (title, cell) in BASELINE_HEADER.iter().zip(baseline_row(view, one)).skip(1) {
+            let _ = match *title {
+                "by size" => write!(out, "<td>{}</td>", svg::inline(&draw(one))),
+                _ => write!(out, "<td>{}</td>", escape(&cell)),
+            };
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
+    let is_shown = |kind| shown.iter().any(|one| one.kind == kind);
+    let rest: Vec<_> = view.comparisons.iter().filter(|one| !is_shown(one.kind)).collect();
+    out.push_str("<details><summary>Other pairs of prompts, and each size against the next smaller</summary><ul>");
+    for one in rest {
+        let family = if view.many_families { format!(" ({})", one.family) } else { String::new() };
+        let _ = write!(out, "<li>{}{}</li>", escape(&one.words), escape(&family));
+    }
+    out.push_str("</ul></details>\n");
 }
 
 /// The prompts of a task in the order in which they begin to work, as a sentence.
@@ -233,7 +315,8 @@ pub(super) fn point_rows(view: &TaskView<'_>) -> Vec<[String; 14]> {
 fn footer(out: &mut String, manifest: &RunManifest, analysis: &Analysis) {
     out.push_str(
         "<section><h2>How to read this</h2><p class=\"muted\">Verdicts are on the all-or-nothing metric. \
-                  An onset is given as the last model not above chance and the first one above it.</p><dl>",
+                  An onset is given as the last model not above chance and the first one above it. Prompts and sizes are compared item by item: \
+                  McNemar\'s exact test, Tango\'s interval.</p><dl>",
     );
     let seen: BTreeSet<&str> = analysis.curves.iter().map(|curve| curve.verdict.name()).collect();
     for name in seen {

@@ -2,27 +2,44 @@
 
 use std::fmt::Write;
 
-use crate::schema::{Analysis, RunManifest};
+use crate::schema::{Analysis, ComparisonKind, RunManifest};
 
 use super::format::{self, markdown};
 use super::headline::headline;
 use super::html::{POINT_HEADER, order_words, point_rows, summary};
+use super::paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_row, baseline_rows, lead, shown, size_rows};
 use super::view::{TaskView, VERDICT_HEADER, verdict_rows};
 
 /// The whole report.
 pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
     let headline = headline(manifest, analysis, tasks);
-    let mut out = format!("# {}\n\n", markdown(&headline.title));
-    // Writing to a string cannot fail.
-    for (task, words) in &headline.findings {
-        let _ = writeln!(out, "- **{}** {}", markdown(task), markdown(words));
+    let lead = lead(analysis, tasks);
+    let mut out = format!("# {}\n\n", markdown(lead.as_ref().map_or(&headline.title, |lead| &lead.title)));
+    let findings = |out: &mut String, findings: &[(String, String)]| {
+        for (task, words) in findings {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "- **{}** {}", markdown(task), markdown(words));
+        }
+    };
+    if let Some(lead) = &lead {
+        findings(&mut out, &lead.findings);
+        let _ = writeln!(out, "\n{}\n", markdown(&headline.about));
+        paired_tables(&mut out, manifest, analysis);
+        let _ = writeln!(out, "## Verdicts on the curves\n\n{}.\n", markdown(&headline.title));
     }
+    findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {
         let _ = writeln!(out, "\nWithout emergence: {}.", markdown(&headline.rest));
     }
-    let _ = writeln!(out, "\n{}\n", markdown(&headline.about));
+    if lead.is_none() {
+        let _ = writeln!(out, "\n{}", markdown(&headline.about));
+    }
+    out.push('\n');
     let rows: Vec<_> = verdict_rows(manifest, analysis).iter().map(super::VerdictRow::cells).collect();
     table(&mut out, &VERDICT_HEADER, &rows);
+    if lead.is_none() {
+        paired_tables(&mut out, manifest, analysis);
+    }
     for view in tasks {
         section(&mut out, view);
     }
@@ -42,6 +59,20 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
     out
 }
 
+/// Prompts against their baselines and sizes against the next smaller, over all tasks.
+fn paired_tables(out: &mut String, manifest: &RunManifest, analysis: &Analysis) {
+    let (baselines, sizes) = (baseline_rows(manifest, analysis), size_rows(manifest, analysis));
+    if !baselines.is_empty() {
+        let _ = writeln!(out, "## Prompts against their baselines, paired\n");
+        table(out, &BASELINE_HEADER, &baselines);
+    }
+    if !sizes.is_empty() {
+        let _ = writeln!(out, "## Each size against the next smaller, paired\n");
+        table(out, &SIZES_HEADER, &sizes);
+        let _ = writeln!(out, "{}\n", markdown(MARKS));
+    }
+}
+
 fn section(out: &mut String, view: &TaskView<'_>) {
     let name = markdown(&view.task.name);
     let _ = writeln!(out, "## {name}\n\n{}\n\n![{name}](plots/{}.svg)\n", markdown(&view.task.about), view.file);
@@ -54,6 +85,16 @@ fn section(out: &mut String, view: &TaskView<'_>) {
         let _ = writeln!(out, "**{label}, {metric}: {}** {}\n", format::verdict(curve.verdict), summary(curve));
         for evidence in &curve.evidence {
             let _ = writeln!(out, "- {}", markdown(&evidence.words));
+        }
+        out.push('\n');
+    }
+    let against = shown(view);
+    if !against.is_empty() {
+        let _ = writeln!(out, "**Against the baseline, item by item**\n");
+        let rows: Vec<_> = against.iter().map(|one| baseline_row(view, one)).collect();
+        table(out, &BASELINE_HEADER, &rows);
+        for one in view.comparisons.iter().filter(|one| one.kind == ComparisonKind::Prompts) {
+            let _ = writeln!(out, "- {}", markdown(&one.words));
         }
         out.push('\n');
     }

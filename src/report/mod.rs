@@ -5,6 +5,7 @@ mod format;
 mod headline;
 mod html;
 mod markdown;
+mod paired;
 mod plot;
 mod png;
 mod style;
@@ -13,6 +14,7 @@ mod view;
 
 use crate::schema::{Analysis, RunManifest};
 
+pub use paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_rows, pairs_lead, size_rows};
 pub use view::{VERDICT_HEADER, VerdictRow, verdict_rows};
 
 /// Why a report could not be written.
@@ -46,6 +48,7 @@ pub fn files(manifest: &RunManifest, analysis: &Analysis) -> Result<Vec<(String,
         ("manifest.json".to_owned(), json("manifest.json", manifest)?),
         ("analysis.json".to_owned(), json("analysis.json", analysis)?),
         ("curves.csv".to_owned(), csv::curves(manifest, analysis).into_bytes()),
+        ("comparisons.csv".to_owned(), csv::comparisons(analysis).into_bytes()),
         ("report.md".to_owned(), markdown::report(manifest, analysis, &tasks).into_bytes()),
         ("report.html".to_owned(), html::report(manifest, analysis, &tasks).into_bytes()),
     ];

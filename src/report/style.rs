@@ -96,6 +96,9 @@ th{color:var(--muted);font-weight:600;background:var(--card)}
 .num{text-align:right}
 section{border-top:1px solid var(--grid);padding-top:26px;margin-top:34px}
 .task{display:grid;grid-template-columns:minmax(0,1.15fr) minmax(0,1fr);gap:30px;margin-top:14px}
+.pairs td:nth-child(5){white-space:normal;min-width:18ch}
+td svg{display:block;width:150px;height:40px}
+.lead-note{font-size:.82rem;color:var(--muted)}
 figure{margin:0}
 figure svg{display:block;width:100%;height:auto}
 figcaption{font-size:.82rem;color:var(--muted);margin-top:6px}

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::schema::{
-    ANALYSIS_VERSION, AnswerKind, Curve, DataSource, Evidence, ModelEntry, Onset, Order, Parameters, Point, Prompt, Refusal,
-    Scale, Task, Verdict,
+    ANALYSIS_VERSION, AnswerKind, Comparison, ComparisonKind, Curve, DataSource, Evidence, Helps, ModelEntry, Onset, Order,
+    PairedPoint, Parameters, Point, Prompt, Refusal, Scale, Task, Verdict,
 };
 use crate::stats::wilson;
 
@@ -119,6 +119,138 @@ fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64]
     }
 }
 
+/// Pairs of items at every model, or step, with a score on each side.
+fn comparison(kind: ComparisonKind, metric: &str, prompt: &str, scores: &[(f64, f64)]) -> Comparison {
+    let is_sizes = kind == ComparisonKind::Sizes;
+    let points: Vec<PairedPoint> = scores
+        .iter()
+        .zip(usize::from(is_sizes)..)
+        .map(|((score, other), index)| PairedPoint {
+            model: format!("rung-{index}"),
+            other_model: is_sizes.then(|| format!("rung-{}", index - 1)),
+            x: model(index).scale.flops.unwrap(),
+            score: Some(*score),
+            other_score: Some(*other),
+            n: 190,
+            unpaired: 10,
+            difference: Some(score - other),
+            low: Some(score - other - 0.05),
+            high: Some(score - other + 0.05),
+            p_value: Some(0.01),
+            gained: 30,
+            lost: 2,
+        })
+        .collect();
+    let named = |keep: fn(f64) -> bool| {
+        points.iter().filter(|point| point.difference.is_some_and(keep)).map(|point| point.model.clone()).collect()
+    };
+    let helps = Helps {
+        below: model(2).scale.flops,
+        above: model(3).scale.flops,
+        crossing: Some(1.2e11),
+        low: None,
+        high: Some(3e11),
+        resamples: Some(0.9),
+    };
+    Comparison {
+        task: "addition-3".into(),
+        family: "ladder".into(),
+        metric: metric.into(),
+        axis: "flops".into(),
+        kind,
+        prompt: prompt.into(),
+        baseline: (!is_sizes).then(|| "few-shot".to_owned()),
+        helps: if is_sizes { Helps::default() } else { helps },
+        better: named(|difference| difference > 0.05),
+        hurts: named(|difference| difference < -0.05),
+        points,
+        words: format!("{prompt} hurts and helps, in words of {metric}"),
+    }
+}
+
+/// The run with pairs, over so many models.
+fn run_of(models: usize) -> (RunManifest, Analysis) {
+    let (mut manifest, mut analysis) = run();
+    manifest.models.truncate(models);
+    for curve in &mut analysis.curves {
+        curve.points.truncate(models);
+        curve.verdict = Verdict::Unresolved;
+    }
+    let scores = [(0.0, 0.1), (0.0, 0.0), (0.02, 0.0), (0.22, 0.0), (0.71, 0.0), (0.94, 0.31)];
+    let steps = [(0.0, 0.0), (0.01, 0.0), (0.02, 0.01), (0.0, 0.02), (0.01, 0.0)];
+    let smooth = [(-8.0, -9.0), (-6.0, -8.0), (-5.0, -6.0), (-4.0, -5.0), (-3.0, -4.0)];
+    let prompt = "scratchpad <&\">";
+    analysis.comparisons = vec![
+        comparison(ComparisonKind::Baseline, "exact-match", prompt, &scores[..models]),
+        comparison(ComparisonKind::Sizes, "exact-match", "few-shot", &steps[..models - 1]),
+        comparison(ComparisonKind::Sizes, "answer-logprob", "few-shot", &smooth[..models - 1]),
+    ];
+    (manifest, analysis)
+}
+
+/// Where texts stand in another one, each after the one before.
+fn stand_in_order(text: &str, parts: &[&str]) {
+    let places: Vec<usize> = parts.iter().map(|part| text.find(part).unwrap_or_else(|| panic!("{part}\n{text}"))).collect();
+    assert!(places.is_sorted(), "{parts:?} stand at {places:?}");
+}
+
+#[test]
+fn four_sizes_lead_with_pairs_and_six_with_verdicts() {
+    let of = |models: usize| {
+        let (manifest, analysis) = run_of(models);
+        assert_eq!(pairs_lead(&analysis), models < 6);
+        let files: BTreeMap<String, Vec<u8>> = files(&manifest, &analysis).unwrap().into_iter().collect();
+        let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+        (text("report.md"), text("report.html"), text("comparisons.csv"))
+    };
+    let (markdown, page, csv) = of(4);
+    let title = "Tasks in which a prompt helps, against its baseline: scratchpad &lt;&amp;";
+    assert!(markdown.starts_with(&format!("# {title}\"> in 1 of 1\n")), "{markdown}");
+    let parts = [
+        "against its baseline: ",
+        "hurts and helps, in words",
+        "is no better at any size than at the next smaller with few-shot",
+    ];
+    stand_in_order(&markdown, &parts);
+    stand_in_order(&page, &parts);
+    assert!(markdown.contains("while answer-logprob grows at 3 of 3 steps"));
+    let parts = [
+        "## Prompts against their baselines",
+        "## Each size against the next",
+        "## Verdicts on the curves",
+        "| unresolved |",
+    ];
+    stand_in_order(&markdown, &parts);
+    let parts = [
+        "<details open><summary>Prompts against",
+        "<details open><summary>Each size",
+        "Verdicts on the curves",
+        ">unresolved<",
+    ];
+    stand_in_order(&page, &parts);
+    let row = "| few-shot | ▼··▲ | 6.5e11 FLOPs | 3.0e9 FLOPs | 1.2e11 \\[below the smallest, 3.0e11\\] in 90 % of resamples | +0.220 \\[+0.170, +0.270\\] n=190 |";
+    assert!(markdown.contains(row), "{markdown}");
+    let row = "| ··· 0.000 → 0.020 | +0.010 \\[−0.040, +0.060\\] n=190 | answer-logprob: ▲▲▲ −9.000 → −5.000 |";
+    assert!(markdown.contains(row), "{markdown}");
+    let line =
+        "addition-3,ladder,baseline,\"scratchpad <&\"\">\",few-shot,exact-match,flops,rung-0,,3000000000,0,0.1,190,10,-0.1,";
+    assert!(
+        csv.lines().nth(1).unwrap().starts_with(line) && csv.lines().nth(1).unwrap().ends_with(",0.01,30,2,worse"),
+        "{csv}"
+    );
+    assert!(csv.contains(",rung-3,rung-2,") && csv.lines().count() == 1 + 4 + 3 + 3);
+    assert!(!page.contains("scratchpad <&") && !page.contains("<script"));
+
+    let (markdown, page, _) = of(6);
+    assert!(markdown.starts_with("# No ability emerges"), "{markdown}");
+    stand_in_order(&markdown, &["| unresolved |", "## Prompts against their baselines", "## Each size against"]);
+    stand_in_order(
+        &page,
+        &[">unresolved<", "<details><summary>Prompts against", "<details><summary>Each size", "item by item</h3>"],
+    );
+    assert!(!markdown.contains("Verdicts on the curves"));
+}
+
 /// A run of two tasks and three prompts.
 fn run() -> (RunManifest, Analysis) {
     let prompts = ["few-shot", "scratchpad <&\">", "calculator"];
@@ -156,7 +288,8 @@ fn run() -> (RunManifest, Analysis) {
         refused: refused.clone(),
         planned: 6000,
     };
-    (manifest, Analysis { version: ANALYSIS_VERSION, run: "2026-01-01-abc".into(), curves, order, refused })
+    let comparisons = Vec::new();
+    (manifest, Analysis { version: ANALYSIS_VERSION, run: "2026-01-01-abc".into(), curves, order, refused, comparisons })
 }
 
 fn texts() -> BTreeMap<String, String> {
@@ -181,6 +314,7 @@ fn every_file_is_there_and_the_same_each_time() {
         "manifest.json",
         "analysis.json",
         "curves.csv",
+        "comparisons.csv",
         "report.md",
         "report.html",
         "plots/addition-3.svg",
@@ -251,5 +385,5 @@ fn an_empty_run_has_a_report() {
     analysis.order.clear();
     manifest.models.clear();
     let files = files(&manifest, &analysis).unwrap();
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 6);
 }

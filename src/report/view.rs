@@ -1,6 +1,6 @@
 //! What every report shows, before it becomes HTML, Markdown or a terminal's table.
 
-use crate::schema::{Analysis, Curve, Order, RunManifest, Task, Verdict};
+use crate::schema::{Analysis, Comparison, Curve, Order, RunManifest, Task, Verdict};
 
 use super::format;
 
@@ -16,6 +16,8 @@ pub(super) struct TaskView<'a> {
     pub(super) file: String,
     /// Its curves, in the order of the analysis.
     pub(super) curves: Vec<&'a Curve>,
+    /// Its comparisons of pairs, in the order of the analysis.
+    pub(super) comparisons: Vec<&'a Comparison>,
     /// The orders of its prompts, one per family.
     pub(super) orders: Vec<&'a Order>,
     /// Whether the run has more than one family, so that names must say which.
@@ -41,7 +43,7 @@ impl<'a> TaskView<'a> {
 }
 
 /// The continuous metric that stands for all of a task's.
-fn main_continuous(task: &Task) -> Option<&str> {
+pub(super) fn main_continuous(task: &Task) -> Option<&str> {
     let main = task.continuous.iter().find(|metric| *metric == MAIN_CONTINUOUS);
     main.or_else(|| task.continuous.first()).map(String::as_str)
 }
@@ -63,7 +65,8 @@ pub(super) fn tasks<'a>(manifest: &'a RunManifest, analysis: &'a Analysis) -> Ve
             file.push('_');
         }
         let orders = analysis.order.iter().filter(|order| order.task == task.name).collect();
-        views.push(TaskView { task, file, curves, orders, many_families });
+        let comparisons = analysis.comparisons.iter().filter(|one| one.task == task.name).collect();
+        views.push(TaskView { task, file, curves, comparisons, orders, many_families });
     }
     views
 }

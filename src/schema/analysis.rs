@@ -165,6 +165,108 @@ pub struct Order {
     pub prompts: Vec<(String, Option<f64>)>,
 }
 
+/// What two measurements of the same items differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonKind {
+    /// A prompt against the `baseline` of its file.
+    Baseline,
+    /// Two prompts of which neither is the other's baseline.
+    Prompts,
+    /// Each model against the next smaller size of its family, by the same prompt.
+    Sizes,
+}
+
+impl ComparisonKind {
+    /// The word used in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Prompts => "prompts",
+            Self::Sizes => "sizes",
+        }
+    }
+}
+
+/// Pairs of one model, or of a model and the next smaller one: the same items, measured twice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairedPoint {
+    /// Name of the model.
+    pub model: String,
+    /// The next smaller model, where sizes are compared.
+    pub other_model: Option<String>,
+    /// The model's place on the axis.
+    pub x: f64,
+    /// Mean score over the pairs.
+    pub score: Option<f64>,
+    /// Mean score of what it is compared with, over the same pairs.
+    pub other_score: Option<f64>,
+    /// Pairs: items with a score on both sides.
+    pub n: usize,
+    /// Items with a record on one side or both that are no pair, because a side is missing, failed or truncated.
+    pub unpaired: usize,
+    /// Mean of score minus other score.
+    pub difference: Option<f64>,
+    /// Lower end of its 95 % interval: Tango's for right or wrong, Student's for partial credit.
+    pub low: Option<f64>,
+    /// Upper end of it.
+    pub high: Option<f64>,
+    /// Two-sided p-value against no difference, for this point alone: McNemar's exact test, or Student's.
+    pub p_value: Option<f64>,
+    /// Items with the higher score on this side.
+    pub gained: usize,
+    /// Items with the higher score on the other side.
+    pub lost: usize,
+}
+
+/// From which scale on a prompt is better than another, in units of the axis.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Helps {
+    /// The largest model before `above`; none when `above` is the smallest.
+    pub below: Option<f64>,
+    /// The scale from which on every model is significantly better, found from the largest down.
+    pub above: Option<f64>,
+    /// The last place before `above`, or before the greatest gain where there is none, at which the difference goes from zero or
+    /// less to more.
+    pub crossing: Option<f64>,
+    /// Lower end of its 95 % interval; none when that end lies below the smallest model.
+    pub low: Option<f64>,
+    /// Upper end of it; none when that end lies above the largest model.
+    pub high: Option<f64>,
+    /// The part of resamples of the items in which there is a crossing.
+    pub resamples: Option<f64>,
+}
+
+/// The same items under two prompts, or by two sizes: the paired differences over the models of a family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the family.
+    pub family: String,
+    /// Name of the metric: all or nothing for prompts, every one of the task for sizes.
+    pub metric: String,
+    /// What the axis measures.
+    pub axis: String,
+    /// What differs.
+    pub kind: ComparisonKind,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// Name of the prompt it is compared with; none for sizes.
+    pub baseline: Option<String>,
+    /// The differences, by rising scale.
+    pub points: Vec<PairedPoint>,
+    /// From where on it helps; empty for sizes.
+    pub helps: Helps,
+    /// Models that are significantly better (Holm over the models).
+    pub better: Vec<String>,
+    /// Models that are significantly worse (Holm over the models).
+    pub hurts: Vec<String>,
+    /// The finding in words.
+    pub words: String,
+}
+
 /// Everything the analyzer found: the content of `analysis.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
@@ -178,4 +280,8 @@ pub struct Analysis {
     pub order: Vec<Order>,
     /// Pairs of task and prompt that were not asked, and why.
     pub refused: Vec<Refusal>,
+    /// Pairs of items: prompts against their baselines, then against one another, then sizes; by task in the order of the
+    /// run.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
 }

@@ -10,7 +10,10 @@ mod record;
 mod task;
 mod wire;
 
-pub use analysis::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Onset, Order, Point, Verdict};
+pub use analysis::{
+    ANALYSIS_VERSION, Analysis, Comparison, ComparisonKind, Curve, Evidence, Helps, Onset, Order, PairedPoint, Point,
+    Verdict,
+};
 pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
 pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
 pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};

@@ -13,6 +13,7 @@ mod binomial;
 mod integrate;
 mod interval;
 mod multiple;
+mod paired;
 mod ranks;
 mod trend;
 
@@ -20,7 +21,8 @@ pub use beta_binomial::BetaBinomial;
 pub use binomial::{lower_tail, minimal_effect, upper_tail};
 pub use integrate::{Draws, Effort, adaptive, tempered};
 pub use interval::{Interval, bootstrap_mean, wilson};
-pub use multiple::benjamini_hochberg;
+pub use multiple::{benjamini_hochberg, holm};
+pub use paired::{McNemar, PairedMean, mcnemar, paired_interval, paired_mean};
 pub use ranks::{area_under_curve, median};
 pub use trend::{Contrast, Group, contrast, permutation_trend};
 

@@ -16,3 +16,20 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     }
     adjusted
 }
+
+/// P-values adjusted for the chance of any false rejection, in the order given.
+///
+/// `p~_(i) = max over j <= i of (m - j + 1) p_(j)`, at most one (Holm 1979, Scandinavian Journal of Statistics 6:65).
+#[must_use]
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let m = p_values.len();
+    let mut order: Vec<usize> = (0..m).collect();
+    order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    let mut adjusted = vec![1.0; m];
+    let mut most: f64 = 0.0;
+    for (rank, &index) in order.iter().enumerate() {
+        most = most.max(p_values[index] * (m - rank) as f64).min(1.0);
+        adjusted[index] = most;
+    }
+    adjusted
+}

@@ -57,6 +57,75 @@ fn adjusted_p_values_agree_with_statsmodels() {
 }
 
 #[test]
+fn adjustment_for_any_false_rejection_agrees_with_statsmodels() {
+    for row in golden("holm") {
+        for (got, wanted) in holm(&numbers(&row[0])).into_iter().zip(numbers(&row[1])) {
+            close(got, wanted);
+        }
+    }
+    assert!(holm(&[]).is_empty());
+}
+
+#[test]
+fn mcnemar_agrees_with_statsmodels() {
+    for row in golden("mcnemar") {
+        let found = mcnemar(count(&row[0]), count(&row[1]));
+        close(found.p_value, number(&row[2]));
+        close(found.p_better, number(&row[3]));
+        close(found.p_worse, number(&row[4]));
+    }
+    // Complete response before and after a therapy, as printed by Fagerland, Lydersen and Laake 2017, chapter 8.
+    assert!((mcnemar(6, 16).p_value - 0.052_479).abs() < 5e-7);
+}
+
+#[test]
+fn the_interval_of_paired_proportions_is_that_of_a_search_for_the_likelihood() {
+    for row in golden("paired_interval") {
+        let found = paired_interval(count(&row[0]), count(&row[1]), count(&row[2])).unwrap();
+        assert!((found.low - number(&row[3])).abs() < 1e-8, "{found:?} is not {row:?}");
+        assert!((found.high - number(&row[4])).abs() < 1e-8, "{found:?} is not {row:?}");
+        let turned = paired_interval(count(&row[1]), count(&row[0]), count(&row[2])).unwrap();
+        close(turned.low, -found.high);
+        close(turned.high, -found.low);
+    }
+    // Fagerland, Lydersen and Laake 2017, chapter 8: four printed digits.
+    let found = paired_interval(6, 16, 161).unwrap();
+    assert!((found.low + 0.1240).abs() < 5e-5 && (found.high + 0.0054).abs() < 5e-5, "{found:?}");
+}
+
+#[test]
+fn paired_intervals_at_the_edge_have_a_width_and_stay_inside() {
+    let z = 1.959_963_984_540_054_f64.powi(2);
+    let none = paired_interval(0, 0, 50).unwrap();
+    close(none.high, z / (50.0 + z));
+    close(none.low, -none.high);
+    let all = paired_interval(20, 0, 20).unwrap();
+    close(all.high, 1.0);
+    assert!(all.low > 0.6 && all.low < 1.0, "{all:?}");
+    assert_eq!(paired_interval(0, 0, 0), None);
+    assert_eq!(paired_interval(3, 3, 5), None);
+}
+
+#[test]
+fn the_mean_of_paired_differences_agrees_with_scipy() {
+    for row in golden("paired_mean") {
+        let mut values = numbers(&row[0]);
+        let found = paired_mean(&values).unwrap();
+        let interval = found.interval.unwrap();
+        for (got, wanted) in [found.mean, interval.low, interval.high, found.p_value].iter().zip(&row[1..]) {
+            assert!((got - number(wanted)).abs() < 1e-8, "{found:?} is not {row:?}");
+        }
+        values.reverse();
+        assert_eq!(paired_mean(&values), Some(found));
+    }
+    assert_eq!(paired_mean(&[]), None);
+    assert_eq!(paired_mean(&[0.3]).unwrap().interval, None);
+    // No spread: the sign test has the word.
+    close(paired_mean(&[0.1; 5]).unwrap().p_value, 2.0 * 0.5_f64.powi(5));
+    close(paired_mean(&[0.0; 5]).unwrap().p_value, 1.0);
+}
+
+#[test]
 fn the_contrast_is_the_cochran_armitage_test() {
     for row in golden("armitage") {
         let (x, k, n) = (numbers(&row[0]), numbers(&row[1]), numbers(&row[2]));
