@@ -5,7 +5,7 @@
 //! was chosen by looking, so the part that depends on it most, the plateau, is corrected for every knee that could have been.
 
 use crate::schema::Sizes;
-use crate::stats::BetaBinomial;
+use crate::stats::{BetaBinomial, Group, contrast};
 
 use super::likelihood::Items;
 
@@ -33,6 +33,8 @@ pub(super) struct Definition {
     pub(super) margin: f64,
     /// Models before the knee that are above chance plus the margin, each by a test corrected for their number.
     pub(super) strays: usize,
+    /// How much the models before the knee rise among themselves, where that is significant and more than the margin.
+    pub(super) climb: Option<f64>,
     /// P-value against a plateau above chance plus the margin, times the number of possible knees.
     pub(super) p_plateau: f64,
     /// P-value against a largest model that is at chance, or on the plateau.
@@ -48,8 +50,9 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// Tests the definition with the models below `knee` as the plateau, or as much of one as it asks for.
-    pub(super) fn at(knee: f64, items: &[Items], sizes: &Sizes, is_pooled: bool) -> Option<Self> {
+    /// Tests the definition with the models below `knee` as the plateau, or as much of one as it asks for; `above` are the models'
+    /// exact p-values against chance.
+    pub(super) fn at(knee: f64, items: &[Items], above: &[f64], sizes: &Sizes, is_pooled: bool) -> Option<Self> {
         let chance = sizes.chance;
         let cut = knee.max(sizes.plateau_end + 1e-6).min(sizes.last);
         let (before, after): (Vec<Items>, Vec<Items>) = items.iter().partition(|item| item.x < cut);
@@ -86,12 +89,12 @@ impl Definition {
         let (n, hits) = (rest.n * worth_after, rest.right * worth_after);
         let pooled = BetaBinomial::with_correlation(n, chance.max(SMALLEST_CHANCE), 1e-4).upper_tail(hits);
         let p_after = pooled.max(BetaBinomial { n, alpha: right, beta: wrong }.upper_tail(hits));
-        let is_above = |item: &&Items| p(item, 0.0) < ALPHA && item.mean() > chance + margin;
+        let is_above = |(item, p): &(&Items, &f64)| **p < ALPHA && item.mean() > chance + margin && item.x >= cut;
         let stray = |item: &&Items| {
             let at_chance = BetaBinomial::with_correlation(item.n, chance.max(SMALLEST_CHANCE), CORRELATION);
             item.mean() > chance + margin && at_chance.upper_tail(item.right) < ALPHA / before.len() as f64
         };
-        let run: Vec<f64> = after.iter().rev().take_while(is_above).map(|item| item.x).collect();
+        let run: Vec<f64> = items.iter().zip(above).rev().take_while(is_above).map(|(item, _)| item.x).collect();
         let highest = (chance + margin).min(1.0 - 1e-9);
         // At or below the plateau's score if it were at the margin: as many wrong or more.
         let many = BetaBinomial::with_correlation(plateau.n, 1.0 - highest, CORRELATION / before.len() as f64);
@@ -103,6 +106,7 @@ impl Definition {
             margin,
             // Where families are pooled, one that is ahead of its scale is no model of the plateau out of order.
             strays: if is_pooled { 0 } else { before.iter().filter(stray).count() },
+            climb: if is_pooled { None } else { climb(&before, worth).filter(|rise| *rise > margin) },
             p_plateau: (many.upper_tail(plateau.n - plateau.right) * knees as f64).min(1.0),
             p_largest: median(0.0),
             p_largest_less: median(FLIPS),
@@ -127,10 +131,20 @@ impl Definition {
         self.p_largest < ALPHA && self.p_largest_less < ALPHA && self.p_after < ALPHA
     }
 
-    /// Whether the plateau's mean is within the margin of chance, and so is every model of it but one in ten.
+    /// Whether the plateau's mean is within the margin of chance, and so is every model of it but one in ten, and it does not climb.
     pub(super) fn is_at_chance(&self, chance: f64) -> bool {
-        self.plateau <= chance + self.margin && self.strays <= self.before / 10
+        self.plateau <= chance + self.margin && self.strays <= self.before / 10 && self.climb.is_none()
     }
+}
+
+/// How much models rise from the first to the last, by the linear trend of their items; none unless it is significant.
+fn climb(models: &[Items], worth: impl Fn(&Items) -> f64) -> Option<f64> {
+    let mean = pool(models)?.mean();
+    let group =
+        |item: &Items| Group { x: item.x, mean: item.mean(), n: item.n * worth(item), variance: mean * (1.0 - mean) };
+    let trend = contrast(&models.iter().map(group).collect::<Vec<_>>())?;
+    (trend.p_rise < ALPHA)
+        .then(|| trend.slope * (models.last().map_or(0.0, |item| item.x) - models.first().map_or(0.0, |item| item.x)))
 }
 
 fn pool(items: &[Items]) -> Option<Items> {

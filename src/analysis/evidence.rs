@@ -1,6 +1,6 @@
 //! The tests behind a verdict: each is one part of the definition and can be read by itself.
 
-use crate::stats::{contrast, minimal_effect, permutation_trend, upper_tail};
+use crate::stats::{contrast, permutation_trend, upper_tail};
 
 use super::definition::ALPHA;
 use super::level::{Level, groups};
@@ -78,9 +78,4 @@ pub(super) fn dip(levels: &[Level], depth: f64) -> Option<Dip> {
     let deep = |side: &[Level]| highest(side) - lowest.mean() > depth;
     let p = items_trend(before).fall.max(items_trend(after).rise) * levels.len().saturating_sub(2) as f64;
     (deep(before) && deep(after) && p <= ALPHA).then_some(Dip { at, p })
-}
-
-/// The smallest excess over chance that the model with the fewest items would have shown.
-pub(super) fn resolution(levels: &[Level], chance: f64) -> f64 {
-    minimal_effect(chance, levels.iter().map(|level| level.n).min().unwrap_or_default())
 }

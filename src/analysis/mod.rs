@@ -7,6 +7,7 @@ mod artefact;
 mod chance;
 mod definition;
 mod evidence;
+mod gates;
 mod level;
 mod likelihood;
 mod paired;

@@ -34,6 +34,9 @@ pub(super) enum Shape {
 
 impl Shape {
     pub(super) const COUNT: usize = 8;
+    /// What each is called in words.
+    pub(super) const NAMES: [&str; Self::COUNT] =
+        ["emergent", "breakthrough", "smooth", "a plateau too short to tell", "above chance", "flat", "inverse", "U-shaped"];
 }
 
 /// A curve's shape and where it rises, in decimal logarithms of scale.
@@ -76,10 +79,15 @@ pub(super) fn see(proposal: &Proposal, sizes: &Sizes) -> Seen {
     let half_of_rise = reaches(0.5f64.mul_add(rise, first));
     let close = margin(gain);
     let drifting = (0.2 * gain).clamp(0.02, DRIFT_MARGIN);
+    // A plateau below chance that climbs is growth too, though it has not reached chance.
+    let climb = highest_there - first;
     let is_emergent = gain >= GAIN
         && rise >= GAIN
-        && (highest_there <= chance + close
-            || (first <= chance + close && highest_there <= chance + drifting && steepness(half_of_gain) <= DRIFT_SLOPE));
+        && ((highest_there <= chance + close && climb <= margin(rise))
+            || (first <= chance + close
+                && highest_there <= chance + drifting
+                && climb <= (0.2 * rise).clamp(0.02, DRIFT_MARGIN)
+                && steepness(half_of_rise) <= DRIFT_SLOPE));
     let is_breakthrough = !is_emergent
         && rise >= GAIN
         && first > chance + close
@@ -112,11 +120,31 @@ pub(super) fn see(proposal: &Proposal, sizes: &Sizes) -> Seen {
         let own = steady[POINTS - 1] - steady[0];
         let base = if is_emergent { steady[0].max(chance).min(chance + close) } else { steady[0] };
         let lift = (0.1 * own).max((0.5 * own).min(0.02));
-        let knee = steady.iter().position(|score| *score >= base + lift - 1e-12).unwrap_or(POINTS - 1);
-        let half = if is_emergent { half_of_gain } else { half_of_rise };
-        (place(knee), place(half.max(knee)))
+        let target = base + lift - 1e-12;
+        let grid = steady.iter().position(|score| *score >= target).unwrap_or(POINTS - 1);
+        let knee = between(place(grid) - step, place(grid), |x| proposal.without_drift(x, sizes) >= target);
+        let (half, target) = if is_emergent {
+            (half_of_gain, 0.5f64.mul_add(gain, chance))
+        } else {
+            (half_of_rise, 0.5f64.mul_add(rise, first))
+        };
+        let midpoint = between(place(half) - step, place(half), |x| proposal.score(x, sizes) >= target - 1e-12);
+        (knee, midpoint.max(knee))
     } else {
         (sizes.last, sizes.last)
     };
     Seen { shape, knee, midpoint, end }
+}
+
+/// Where, between a place before and one after, a rise is reached: by halving, because a grid is coarser than a good interval.
+fn between(mut before: f64, mut after: f64, is_reached: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..6 {
+        let middle = f64::midpoint(before, after);
+        if is_reached(middle) {
+            after = middle;
+        } else {
+            before = middle;
+        }
+    }
+    after
 }

@@ -32,6 +32,8 @@ pub enum Truth {
     Linear,
     /// Linear from above chance.
     LinearAbove,
+    /// Linear from below chance, where there is a below.
+    LinearBelow,
     /// Linear in the logit.
     Logit,
     /// A logistic function of width .8 decades.
@@ -56,11 +58,12 @@ pub enum Truth {
 
 impl Truth {
     /// Every truth.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Flat,
         Self::AboveChance,
         Self::Linear,
         Self::LinearAbove,
+        Self::LinearBelow,
         Self::Logit,
         Self::WideSigmoid,
         Self::PlateauAbove,
@@ -81,6 +84,7 @@ impl Truth {
             Self::AboveChance => "above chance",
             Self::Linear => "linear",
             Self::LinearAbove => "linear, above",
+            Self::LinearBelow => "linear, below",
             Self::Logit => "logit",
             Self::WideSigmoid => "wide sigmoid",
             Self::PlateauAbove => "plateau above",
@@ -119,6 +123,10 @@ impl Truth {
             Self::Linear => Proposal { form: Form::Linear, ..at },
             Self::LinearAbove => {
                 Proposal { form: Form::Linear, level: chance + above, gain: gain.min(0.99 - chance - above), ..at }
+            }
+            Self::LinearBelow => {
+                let below = above.min(chance / 2.0);
+                Proposal { form: Form::Linear, level: level - below, gain: gain + below, ..at }
             }
             Self::Logit => {
                 let low = chance + uniform(0.02, 0.15).min(headroom / 2.0);

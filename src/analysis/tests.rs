@@ -142,6 +142,43 @@ fn curves_of_known_truth_get_their_verdict() {
     }
 }
 
+/// Scores without records, of `n` items each, a factor of four apart.
+fn published(chance: f64, n: f64, scores: &[f64]) -> Curve {
+    let one = |(index, score): (usize, &f64)| crate::schema::PublishedScore {
+        task: "task".into(),
+        family: "f".into(),
+        model: format!("m{index}"),
+        prompt: String::new(),
+        metric: "acc".into(),
+        score: *score,
+        n: Some(n),
+        chance: Some(chance),
+        scale: model(index).scale,
+    };
+    let scores: Vec<_> = scores.iter().enumerate().map(one).collect();
+    analyse_published("file", &scores, Options::default()).1.curves.remove(0)
+}
+
+#[test]
+fn what_published_curves_taught() {
+    // Few items at each model, and all of them below chance: flat, whatever one model alone could have shown.
+    let wsc = published(0.5, 104.0, &[0.365; 8]);
+    assert_eq!((wsc.verdict, wsc.onset.above), (Verdict::Flat, None), "{:#?}", wsc.evidence);
+    // Eleven items at each model are too few even together.
+    let few = published(0.25, 11.0, &[0.27, 0.18, 0.27, 0.27, 0.27, 0.18]);
+    assert_eq!(few.verdict, Verdict::Unresolved);
+    assert!(part(&few, "change").unwrap().starts_with("not flat: "), "{:?}", part(&few, "change"));
+    // A steady rise from below chance has no plateau, though its first models are not above chance.
+    let climbing = published(0.25, 1172.0, &[0.180, 0.186, 0.221, 0.259, 0.290, 0.323, 0.356, 0.365]);
+    assert!(climbing.emergence < 0.5 && climbing.verdict != Verdict::Emergent, "{:#?}", climbing.evidence);
+    // Three models above chance by themselves are more than the last point.
+    let three = published(0.25, 110.0, &[30.0, 25.0, 24.0, 21.0, 31.0, 38.0, 36.0, 42.0].map(|right| right / 110.0));
+    assert_eq!(three.verdict, Verdict::Emergent, "{:#?}", three.evidence);
+    // A level above chance begins at the smallest model or before.
+    let level = published(0.25, 400.0, &[0.45, 0.44, 0.46, 0.45, 0.44, 0.46]);
+    assert_eq!((level.verdict, level.onset.below, level.onset.above), (Verdict::AboveChance, None, Some(1e9)));
+}
+
 #[test]
 fn the_onset_lies_between_the_last_at_chance_and_the_first_above() {
     let curve = judged(0.0, &[0.0, 0.0, 0.0, 0.0, 0.3, 0.8]);

@@ -2,24 +2,15 @@
 #![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
 use crate::schema::{Evidence, Onset, Sizes, Verdict};
-use crate::stats::minimal_effect;
 
 use super::definition::{ALPHA, Definition};
-use super::evidence::{Trend, above, dip, highest, items_trend, lowest, resolution, step_down, trend};
+use super::evidence::{Trend, above, dip, highest, items_trend, lowest, step_down, trend};
+use super::gates::Gates;
 use super::level::Level;
 use super::likelihood::Items;
 use super::posterior::{Posterior, posterior};
 use super::shape::{Seen, Shape};
 use super::words;
-
-/// The least probability of emergence that is called emergent: by simulation, the smallest at which every null keeps to 5 %.
-const EMERGENT: f64 = 0.6;
-/// The least probability with which any other shape is named.
-const LIKELY: f64 = 0.5;
-/// What a flat curve could not have gained unseen: at its end, as a part of the headroom; at each model, by its items alone.
-const SEEN_GAIN: f64 = 0.1;
-/// The excess over chance for which the number of items needed is given.
-const GATE: f64 = 0.03;
 
 /// Fewest models that can show anything: three models give a monotone trend a p-value of 1/6 at best.
 const MODELS: usize = 4;
@@ -65,7 +56,7 @@ pub(super) fn judge(question: &Question<'_>, levels: &[Level]) -> Finding {
     }
 }
 
-fn part(part: &str, value: Option<f64>, p_value: Option<f64>, words: String) -> Evidence {
+pub(super) fn part(part: &str, value: Option<f64>, p_value: Option<f64>, words: String) -> Evidence {
     Evidence { part: part.to_owned(), value, p_value, words }
 }
 
@@ -97,43 +88,15 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     let rises = |seen: &Seen| matches!(seen.shape, Shape::Emergent | Shape::Breakthrough);
     let quantile = |value: fn(&Seen) -> f64| posterior.quantiles(rises, value, [0.025, 0.5, 0.975]);
     let knee = quantile(|seen| seen.knee).unwrap_or([sizes.last; 3]);
-    let definition = Definition::at(knee[1], &items, &sizes, question.is_pooled);
-    let holds = definition.filter(Definition::holds).filter(|definition| definition.is_at_chance(chance));
-    let run = holds.map_or(0, |definition| definition.run);
-    let end = posterior.quantiles(|_| true, |seen| seen.end, [0.95]).map_or(1.0, |[end]| end);
-    let is_breakthrough = posterior.least_rise >= EMERGENT
-        && posterior.shapes[Shape::Breakthrough as usize] > posterior.shapes[Shape::Emergent as usize]
-        && definition.is_some_and(|definition| definition.rises());
-    let emergence = posterior.least(Shape::Emergent);
-    // A claim must stand whatever two items do; that nothing begins here need only be likely.
-    let surely = |shape: Shape| posterior.least(shape) >= LIKELY;
-    let likely = |shape: Shape| posterior.shapes[shape as usize] >= LIKELY;
-    let resolution = resolution(levels, chance);
-    let verdict = if surely(Shape::Inverse) {
-        Verdict::Inverse
-    } else if surely(Shape::UShaped) {
-        Verdict::UShaped
-    } else if emergence >= EMERGENT && run >= 2 {
-        Verdict::Emergent
-    } else if emergence >= EMERGENT && run == 1 {
-        Verdict::EmergentLastPoint
-    } else if is_breakthrough {
-        Verdict::BreakthroughFromPlateau
-    } else if likely(Shape::Smooth) {
-        Verdict::Smooth
-    } else if likely(Shape::AboveChance) {
-        Verdict::AboveChance
-    } else if likely(Shape::Flat) && end <= SEEN_GAIN.mul_add(1.0 - chance, chance) && resolution <= SEEN_GAIN {
-        Verdict::Flat
-    } else {
-        Verdict::Unresolved
-    };
-
     let p_above = above(levels, chance);
+    let definition = Definition::at(knee[1], &items, &p_above, &sizes, question.is_pooled);
+    let gates = Gates::new(&posterior, definition, levels, chance);
+    let verdict = gates.verdict();
+
     let first = step_down(&p_above);
-    let mut evidence = vec![shape_words(&posterior)];
+    let mut evidence = vec![shape_words(&posterior), part("change", None, None, gates.change(verdict, question.unit))];
     if let Some(definition) = &definition {
-        evidence.extend(definition_words(question, definition, chance));
+        evidence.extend(definition_words(definition, chance));
     }
     let (_, after) = levels.split_at_checked(first).unwrap_or((levels, &[]));
     evidence.push(above_words(question, levels, after, &p_above, chance));
@@ -144,15 +107,14 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         evidence.push(part("growth", None, Some(p), words));
     }
     evidence.push(trend_words(trend(levels, question.seed)));
-    let least = levels.iter().map(|level| level.n).min().unwrap_or_default();
-    let mut words =
-        format!("{least} items would show an excess over chance of {} four times out of five", words::score(resolution));
-    if verdict == Verdict::Unresolved {
-        words += &format!("; an excess of {} needs {}", words::score(GATE), needed(chance, GATE));
-    }
-    evidence.push(part("resolution", Some(resolution), None, words));
+    evidence.push(gates.resolution_words(verdict));
 
-    let mut onset = onset(levels, first);
+    let mut onset = match verdict {
+        // What never begins has no onset; what is there at every size begins at the smallest or before.
+        Verdict::Flat | Verdict::Inverse => Onset::default(),
+        Verdict::AboveChance => onset(levels, 0),
+        _ => onset(levels, first),
+    };
     let mut sharpness = None;
     if matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau) {
         let scale = |log: f64| unit * 10_f64.powf(log);
@@ -172,18 +134,11 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         sharpness = middle(|seen| seen.midpoint - seen.knee);
     }
     let p_value = definition.map(|definition| definition.p_value());
-    Finding { verdict, emergence, p_value, onset, sharpness, evidence }
-}
-
-/// The items per model with which an excess over chance would be seen four times out of five.
-fn needed(chance: f64, excess: f64) -> usize {
-    (1..=24).map(|power| 1 << power).find(|&n| minimal_effect(chance, n) <= excess).unwrap_or(usize::MAX)
+    Finding { verdict, emergence: posterior.least(Shape::Emergent), p_value, onset, sharpness, evidence }
 }
 
 fn shape_words(posterior: &Posterior) -> Evidence {
-    let names =
-        ["emergent", "breakthrough", "smooth", "a plateau too short to tell", "above chance", "flat", "inverse", "U-shaped"];
-    let mut shapes: Vec<(f64, &str)> = posterior.shapes.iter().copied().zip(names).collect();
+    let mut shapes: Vec<(f64, &str)> = posterior.shapes.iter().copied().zip(Shape::NAMES).collect();
     shapes.sort_by(|a, b| b.0.total_cmp(&a.0));
     let said: Vec<String> =
         shapes.iter().take(3).filter(|(p, _)| *p >= 0.005).map(|(p, name)| format!("{name} {p:.2}")).collect();
@@ -193,9 +148,9 @@ fn shape_words(posterior: &Posterior) -> Evidence {
     part("shape", Some(posterior.shapes[Shape::Emergent as usize]), None, words)
 }
 
-fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64) -> Vec<Evidence> {
-    let level = definition.is_at_chance(chance);
-    let plateau = format!(
+fn definition_words(definition: &Definition, chance: f64) -> Vec<Evidence> {
+    let level = definition.plateau <= chance + definition.margin;
+    let mut plateau = format!(
         "the {} below the knee, over {:.1} decades, score {} on average, {} chance ({}) by more than {} ({})",
         words::sizes(definition.before),
         definition.decades,
@@ -205,15 +160,26 @@ fn definition_words(question: &Question<'_>, definition: &Definition, chance: f6
         words::score(definition.margin),
         words::p(definition.p_plateau)
     );
+    if definition.strays > 0 {
+        plateau += &format!("; {} of them above it alone", words::models(definition.strays));
+    }
+    if let Some(climb) = definition.climb {
+        plateau += &format!("; among themselves they rise by {}", words::score(climb));
+    }
     let rise = format!(
-        "the largest model is {}above chance and the plateau ({}); the {} from the knee on together {}; {} up to the largest one by one",
+        "the largest model is {}above chance and the plateau ({}; with two items fewer right {}), the {} from the knee on together {}above ({}); {} above chance one by one",
         if definition.p_largest < ALPHA { "" } else { "not significantly " },
         words::p(definition.p_largest),
+        words::p(definition.p_largest_less),
         words::sizes(definition.after),
+        if definition.p_after < ALPHA { "" } else { "not significantly " },
         words::p(definition.p_after),
-        words::sizes(definition.run)
+        match definition.run {
+            0 => "the largest is not".to_owned(),
+            1 => "the largest alone is".to_owned(),
+            run => format!("the largest {run} are"),
+        }
     );
-    let _ = question;
     vec![
         part("plateau", Some(definition.plateau), Some(definition.p_plateau), plateau),
         part("rise", Some(definition.run as f64), Some(definition.p_largest.max(definition.p_after)), rise),

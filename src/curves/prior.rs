@@ -32,6 +32,9 @@ pub(super) fn level_anywhere(which: f64, kind: f64, place: f64, chance: f64) -> 
     if which < 0.5 { level_at_chance(kind, place, chance) } else { level_above_chance(place, chance) }
 }
 
+/// Sizes from which on a smoothly broken power law is proposed.
+const MANY_SIZES: usize = 12;
+
 /// The part of the prior that belongs to gains up to the ceiling, and to jumps that are over at once: scores saturate.
 const SATURATED: f64 = 0.25;
 
@@ -61,7 +64,8 @@ pub(super) fn first_part(place: f64) -> f64 {
 /// Growth over the whole range.
 pub(super) fn smooth_form(width: f64, kind: f64, level: f64, gain: f64) -> Form {
     match kind {
-        kind if kind < 0.35 => Form::Linear,
+        kind if kind < 0.27 => Form::Linear,
+        kind if kind < 0.37 => Form::Power { exponent: log_uniform(width, 0.1, 1.0) },
         kind if kind < 0.6 => {
             let logit = |score: f64| (score / (1.0 - score)).ln();
             Form::LogitLinear { low: logit(level.max(1e-3)), high: logit((level + gain).clamp(2e-3, 0.999)) }
@@ -78,6 +82,10 @@ pub(super) fn rise_after_plateau(cube: &[f64; CURVE_DIMENSIONS], level: f64, siz
         kind if kind < 0.3 => jump,
         kind if kind < 0.55 => Form::Logistic { width: sharp_width(cube[4]) },
         kind if kind < 0.78 => Form::Logistic { width: log_uniform(cube[4], 0.25, 0.8) },
+        // A break smoother than a hinge takes many models to tell from one.
+        kind if kind < 0.85 && sizes.count >= MANY_SIZES => {
+            Form::BrokenPower { exponent: log_uniform(cube[4], 0.1, 1.0), width: log_uniform(1.0 - cube[4], 0.1, 0.5) }
+        }
         // A hinge at the very end would never rise.
         _ if knee > 0.25f64.mul_add(-sizes.gap, sizes.last) => jump,
         _ => Form::Hinge,

@@ -1,15 +1,16 @@
 //! Growth over the whole range.
 //!
 //! # What it measures
-//! The null hypothesis of emergence: linear in the logarithm of scale, linear in the logit of the score, or a wide logistic
-//! function, from chance or from above it.
+//! The null hypothesis of emergence: linear in the logarithm of scale, linear in the logit of the score, a power law, or a wide
+//! logistic function, from chance or from above it.
 //!
 //! # When it misleads
 //! A logistic function whose middle lies beyond the largest model looks like a plateau; its draws are then counted as what
 //! they show, not as what they were drawn for.
 //!
 //! # Formula
-//! score = level + gain g(x), g linear in x, in the logit, or 1 / (1 + exp(-(x - at) / w)) with w from .4 to 1.5 decades.
+//! score = level + gain g(x), g linear in x, in the logit, 1 - C^-a with a from .1 to 1, or 1 / (1 + exp(-(x - at) / w)) with w from .4 to
+//! 1.5 decades.
 
 use super::prior;
 use crate::schema::{CURVE_DIMENSIONS, CurveFamily, Proposal, Sizes};

@@ -2,7 +2,8 @@
 //!
 //! # What it measures
 //! Four ways of rising after a plateau over at least three sizes and a decade: a jump that is then followed by growth (the
-//! form of Wei et al. 2022), a sharp and a gradual logistic function, and a hinge. The plateau may drift a little.
+//! form of Wei et al. 2022), a sharp and a gradual logistic function, and a hinge; with twelve sizes or more a smoothly broken power
+//! law too (Caballero et al. 2022). The plateau may drift a little.
 //!
 //! # When it misleads
 //! With only the largest model above chance it cannot be told from one lucky model.

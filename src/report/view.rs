@@ -93,7 +93,7 @@ pub struct VerdictRow {
 }
 
 /// The column titles of the verdict table, in the order of `VerdictRow::cells`.
-pub const VERDICT_HEADER: [&str; 7] = ["task", "prompt", "verdict", "onset", "chance", "largest model", "continuous metric"];
+pub const VERDICT_HEADER: [&str; 7] = ["task", "prompt", "verdict", "onset", "chance", "largest model", "second metric"];
 
 impl VerdictRow {
     /// The cells under `VERDICT_HEADER`.

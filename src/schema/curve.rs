@@ -1,5 +1,7 @@
 //! Curves that a score could follow over scale, and the families that propose them.
 
+use std::f64::consts::LN_10;
+
 /// Coordinates of the unit cube that a family may use.
 pub const CURVE_DIMENSIONS: usize = 8;
 
@@ -73,6 +75,19 @@ pub enum Form {
         /// The logit at the largest.
         high: f64,
     },
+    /// A power of scale that breaks off a plateau smoothly about `at`: with one break and no slope before it, the smoothly broken
+    /// power law of Caballero et al. 2022.
+    BrokenPower {
+        /// The exponent after the break.
+        exponent: f64,
+        /// How many decades the break takes.
+        width: f64,
+    },
+    /// What is missing from the full gain falls as a power of scale.
+    Power {
+        /// The exponent.
+        exponent: f64,
+    },
     /// Down to nothing at `at`, and up from there.
     Dip {
         /// The height at the smallest scale, as a share of the gain.
@@ -128,6 +143,14 @@ impl Proposal {
             Form::LogitLinear { low, high } => {
                 let score = logistic((high - low).mul_add((x - sizes.first) / sizes.range(), low));
                 (score - self.level) / self.gain.max(1e-6)
+            }
+            Form::BrokenPower { exponent, width } => {
+                let power = |x: f64| (exponent * width * ((x - self.at) / width * LN_10).exp().ln_1p()).exp_m1();
+                (power(x) / power(sizes.last)).min(1.2)
+            }
+            Form::Power { exponent } => {
+                let missing = |x: f64| -(-exponent * LN_10 * (x - sizes.first)).exp_m1();
+                (missing(x) / missing(sizes.last)).clamp(0.0, 1.2)
             }
             Form::Dip { left } if x < self.at => left * (self.at - x) / (self.at - sizes.first).max(0.1),
             Form::Dip { .. } => (x - self.at) / (sizes.last - self.at).max(0.1),

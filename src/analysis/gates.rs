@@ -1,0 +1,242 @@
+//! From what is probable and what is tested to a verdict, in the order of the table of verdicts; and what would change it.
+#![expect(clippy::indexing_slicing, reason = "arrays by shape, of known length")]
+
+use crate::schema::{Evidence, Verdict};
+use crate::stats::{BetaBinomial, minimal_effect};
+
+use super::definition::{ALPHA, Definition, PLATEAU_MODELS};
+use super::level::{Level, pool};
+use super::posterior::Posterior;
+use super::shape::Shape;
+use super::verdict::part;
+use super::words;
+
+/// The least probability of emergence that is called emergent: by simulation, the smallest at which every null keeps to 5 %.
+pub(super) const EMERGENT: f64 = 0.6;
+/// The least probability with which any other shape is named.
+const LIKELY: f64 = 0.5;
+/// What a flat curve could not have gained unseen: at its end, as a part of the headroom; over the larger half of the models, by
+/// their items.
+const SEEN_GAIN: f64 = 0.1;
+/// The excess over chance for which the number of items needed is given.
+const GATE: f64 = 0.03;
+/// Correlation of items within a model that the test of a level above chance allows for: the middle of the prior.
+const CORRELATION: f64 = 0.0023;
+
+/// Everything that a verdict depends on.
+pub(super) struct Gates<'a> {
+    posterior: &'a Posterior,
+    definition: Option<Definition>,
+    chance: f64,
+    /// The upper end of the 95 % interval of where the curve ends.
+    end: f64,
+    /// The excess over chance that the items of the larger half of the models would show, and that the model with the fewest would.
+    resolution: f64,
+    resolution_of_one: f64,
+    /// The items of the larger half, and the fewest of one model.
+    half: usize,
+    fewest: usize,
+    /// P-value of all models together against chance.
+    p_together: f64,
+    /// The score of the largest model.
+    largest: f64,
+}
+
+impl<'a> Gates<'a> {
+    pub(super) fn new(posterior: &'a Posterior, definition: Option<Definition>, levels: &[Level], chance: f64) -> Self {
+        let all = pool(levels);
+        let half: usize = levels.iter().skip(levels.len() / 2).map(|level| level.n).sum();
+        let fewest = levels.iter().map(|level| level.n).min().unwrap_or_default();
+        let items = all.items(1.0);
+        let correlation = CORRELATION / levels.len() as f64;
+        Self {
+            posterior,
+            definition,
+            chance,
+            end: posterior.quantiles(|_| true, |seen| seen.end, [0.95]).map_or(1.0, |[end]| end),
+            resolution: minimal_effect(chance, half),
+            resolution_of_one: minimal_effect(chance, fewest),
+            half,
+            fewest,
+            p_together: BetaBinomial::with_correlation(items.n, chance.max(1e-3), correlation).upper_tail(items.right),
+            largest: levels.last().map_or(0.0, Level::mean),
+        }
+    }
+
+    /// The verdict. A claim must stand whatever two items do; that nothing begins here need only be likely.
+    pub(super) fn verdict(&self) -> Verdict {
+        let surely = |shape: Shape| self.posterior.least(shape) >= LIKELY;
+        let emergence = self.posterior.least(Shape::Emergent);
+        let run = self.definition.filter(|one| one.holds() && one.is_at_chance(self.chance)).map_or(0, |one| one.run);
+        if surely(Shape::Inverse) {
+            Verdict::Inverse
+        } else if surely(Shape::UShaped) {
+            Verdict::UShaped
+        } else if emergence >= EMERGENT && run >= 2 {
+            Verdict::Emergent
+        } else if emergence >= EMERGENT && run == 1 {
+            Verdict::EmergentLastPoint
+        } else if self.is_breakthrough() {
+            Verdict::BreakthroughFromPlateau
+        } else if self.likely(Shape::Smooth) {
+            Verdict::Smooth
+        } else if self.likely(Shape::AboveChance) && self.p_together < ALPHA && self.largest >= self.chance {
+            Verdict::AboveChance
+        } else if self.likely(Shape::Flat) && self.end <= self.highest_flat() && self.resolution <= SEEN_GAIN {
+            Verdict::Flat
+        } else {
+            Verdict::Unresolved
+        }
+    }
+
+    fn likely(&self, shape: Shape) -> bool {
+        self.posterior.shapes[shape as usize] >= LIKELY
+    }
+
+    fn is_breakthrough(&self) -> bool {
+        self.posterior.least_rise >= EMERGENT
+            && self.posterior.shapes[Shape::Breakthrough as usize] > self.posterior.shapes[Shape::Emergent as usize]
+            && self.definition.is_some_and(|definition| definition.rises())
+    }
+
+    /// The highest end of a flat curve.
+    fn highest_flat(&self) -> f64 {
+        SEEN_GAIN.mul_add(1.0 - self.chance, self.chance)
+    }
+
+    /// What the number of items could have shown.
+    pub(super) fn resolution_words(&self, verdict: Verdict) -> Evidence {
+        let mut words = format!(
+            "the {} items of the larger half of the models would show an excess over chance of {} four times out of five, {} of one model \
+             {}",
+            self.half,
+            words::score(self.resolution),
+            self.fewest,
+            words::score(self.resolution_of_one)
+        );
+        if verdict == Verdict::Unresolved {
+            words += &format!("; for {} at one model {} are needed", words::score(GATE), needed(self.chance, GATE));
+        }
+        part("resolution", Some(self.resolution), None, words)
+    }
+
+    /// What would change the verdict; of an unresolved curve, what is missing.
+    pub(super) fn change(&self, verdict: Verdict, unit: &str) -> String {
+        let least = |shape: Shape| {
+            format!(
+                "it stands as long as its probability is at least {LIKELY:.2}, now {:.2} whatever two items do",
+                self.posterior.least(shape)
+            )
+        };
+        let likely = |shape: Shape| {
+            format!(
+                "it stands as long as its probability is at least {LIKELY:.2}, now {:.2}",
+                self.posterior.shapes[shape as usize]
+            )
+        };
+        let emergence = format!(
+            "it stands as long as the probability of emergence is at least {EMERGENT:.2}, now {:.2} whatever two items do",
+            self.posterior.least(Shape::Emergent)
+        );
+        match verdict {
+            Verdict::Emergent => format!("{emergence}; models between the two of the onset would narrow it"),
+            Verdict::EmergentLastPoint => {
+                format!(
+                    "{emergence}; a larger model that is above chance too would make it emergent, one at chance would undo it"
+                )
+            }
+            Verdict::BreakthroughFromPlateau => format!(
+                "it stands as long as the probability of a rise from a plateau is at least {EMERGENT:.2}, now {:.2} whatever two items do; with a                  chance level as high as the plateau it would be emergent",
+                self.posterior.least_rise
+            ),
+            Verdict::Smooth => format!("{}; smaller models at chance would make it emergent", likely(Shape::Smooth)),
+            Verdict::AboveChance => {
+                format!(
+                    "{}; smaller models at chance, or larger ones that grow, would change it",
+                    likely(Shape::AboveChance)
+                )
+            }
+            Verdict::Flat => format!("{}; a larger model above chance would change it", likely(Shape::Flat)),
+            Verdict::Inverse => least(Shape::Inverse),
+            Verdict::UShaped => least(Shape::UShaped),
+            Verdict::Unresolved | Verdict::Inconclusive => self.missing(unit),
+        }
+    }
+
+    /// What keeps an unresolved curve from the verdict that is nearest.
+    fn missing(&self, unit: &str) -> String {
+        let shapes = &self.posterior.shapes;
+        let best = (0..Shape::COUNT).max_by(|a, b| shapes[*a].total_cmp(&shapes[*b])).unwrap_or_default();
+        let mut lacks = Vec::new();
+        let rise = shapes[Shape::Emergent as usize] + shapes[Shape::Breakthrough as usize];
+        if best == Shape::TooShort as usize && shapes[best] >= LIKELY {
+            lacks.push(format!("models of fewer {unit} would tell whether there is a plateau before the rise"));
+        } else if best == Shape::Flat as usize && shapes[best] >= LIKELY {
+            if self.end > self.highest_flat() {
+                lacks.push(format!(
+                    "the curve may end at {} (95 %), and flat is what ends at {} at the most",
+                    words::score(self.end),
+                    words::score(self.highest_flat())
+                ));
+            }
+            if self.resolution > SEEN_GAIN {
+                lacks.push(format!(
+                    "the items of the larger half of the models would not show an excess of {}",
+                    words::score(SEEN_GAIN)
+                ));
+            }
+        } else if best == Shape::AboveChance as usize && shapes[best] >= LIKELY {
+            lacks.push(format!(
+                "all models together are not above chance ({}), or the largest is below it",
+                words::p(self.p_together)
+            ));
+        } else if rise >= LIKELY {
+            self.lacks_of_emergence(&mut lacks);
+        }
+        if lacks.is_empty() {
+            format!(
+                "no shape has a probability of {LIKELY:.2} that stands whatever two items do; more sizes or more items decide, and they most where the                  score leaves chance"
+            )
+        } else {
+            format!("not {}: {}", if rise >= LIKELY { "emergent" } else { Shape::NAMES[best] }, lacks.join("; "))
+        }
+    }
+
+    fn lacks_of_emergence(&self, lacks: &mut Vec<String>) {
+        let emergence = self.posterior.least(Shape::Emergent);
+        if emergence < EMERGENT {
+            lacks.push(format!(
+                "its probability is {emergence:.2} when two items go the other way, and {EMERGENT:.2} is asked"
+            ));
+        }
+        let Some(definition) = &self.definition else { return };
+        if definition.before < PLATEAU_MODELS {
+            lacks.push(format!("the plateau has {}, and {PLATEAU_MODELS} are asked", words::sizes(definition.before)));
+        }
+        if definition.plateau > self.chance + definition.margin {
+            lacks.push("the plateau is above chance".to_owned());
+        }
+        if definition.strays > definition.before / 10 {
+            lacks.push("a model of the plateau is above chance alone".to_owned());
+        }
+        if definition.climb.is_some() {
+            lacks.push("the plateau rises".to_owned());
+        }
+        if definition.p_largest >= ALPHA {
+            lacks.push("the largest model is not significantly above chance and the plateau".to_owned());
+        } else if definition.p_largest_less >= ALPHA {
+            lacks.push("with two items fewer right the largest model is not significantly above".to_owned());
+        }
+        if definition.p_after >= ALPHA {
+            lacks.push("the models after the knee together are not significantly above".to_owned());
+        }
+        if definition.run == 0 {
+            lacks.push("the largest model by itself is not above chance by the margin".to_owned());
+        }
+    }
+}
+
+/// The items per model with which an excess over chance would be seen four times out of five.
+fn needed(chance: f64, excess: f64) -> usize {
+    (1..=24).map(|power| 1 << power).find(|&n| minimal_effect(chance, n) <= excess).unwrap_or(usize::MAX)
+}
