@@ -12,7 +12,7 @@ use super::likelihood::Items;
 /// Level of every test.
 pub(super) const ALPHA: f64 = 0.05;
 /// Correlation of items within a model that the tests allow for: the middle of the prior.
-const CORRELATION: f64 = 0.0023;
+pub(super) const CORRELATION: f64 = 0.0023;
 /// The smallest rate that is tested against: a strategy that never hits does not exist.
 const SMALLEST_CHANCE: f64 = 1e-3;
 /// Items that may go the other way at the largest model.

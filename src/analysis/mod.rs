@@ -4,9 +4,11 @@
 //! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`, pairs in `paired`.
 
 mod artefact;
+mod backtest;
 mod chance;
 mod definition;
 mod evidence;
+mod forecast;
 mod gates;
 mod level;
 mod likelihood;
@@ -24,9 +26,11 @@ use rayon::prelude::*;
 use crate::schema::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Order, Record, RunManifest, ScoreRange, Task, Verdict};
 use crate::stats::benjamini_hochberg;
 
+pub use backtest::{Accuracy, Backtest, Method, Prediction, Projection, Said, backtest};
+pub use forecast::{Foretold, Refusal};
 pub use points::Axis;
 pub use published::{Options, analyse_published};
-pub use simulate::{Cell, Setting, Truth, simulate};
+pub use simulate::{Cell, ForecastCell, Setting, Truth, simulate, simulate_forecasts};
 
 use level::Level;
 use points::{Cells, Measured};

@@ -6,16 +6,20 @@
 #![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
 use crate::curves::CURVES;
-use crate::schema::Sizes;
+use crate::schema::{Proposal, Sizes};
 use crate::stats::{Draws, Effort, adaptive, tempered};
 
-use super::likelihood::{DIMENSIONS, Items, Likelihood};
+use super::likelihood::{DIMENSIONS, Items, Likelihood, Noise};
 use super::shape::{Seen, Shape, see};
 
 /// How much is drawn from each family.
 const EFFORT: Effort = Effort { points: 768, rounds: 3, most_rounds: 14, enough: 180.0, particles: 800, least: 30.0 };
-/// Nats behind the best family beyond which a family is not worth the slower method.
-const HOPELESS: f64 = 80.0;
+/// The same for forecasts, whose figures need not be as fine as those near a cut.
+const FORECAST_EFFORT: Effort =
+    Effort { points: 512, rounds: 2, most_rounds: 8, enough: 100.0, particles: 400, least: 20.0 };
+/// Nats behind the best family, and one more for every model, beyond which a family is not worth more work: a first estimate may be
+/// wrong by as much.
+const HOPELESS: f64 = 20.0;
 /// Draws of each family that are looked at, and the probability below which a family is not.
 const LOOKED_AT: usize = 1_000;
 const NEGLIGIBLE: f64 = 1e-7;
@@ -75,34 +79,74 @@ impl Posterior {
     }
 }
 
-/// The posterior of a curve; the items by rising scale.
-pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Posterior {
-    let likelihood = Likelihood::new(items, *sizes, is_pooled);
-    let mut draws: Vec<Draws<DIMENSIONS>> = Vec::new();
-    for family in CURVES {
-        draws.push(adaptive(EFFORT, |cube| {
-            let (proposal, noise) = likelihood.propose(*family, cube);
-            likelihood.log(&proposal, noise)
-        }));
+/// Curves of every family, weighed by the data.
+pub(super) struct Weighed {
+    likelihood: Likelihood,
+    draws: Vec<Draws<DIMENSIONS>>,
+    /// The probability of every family.
+    pub(super) families: Vec<f64>,
+}
+
+impl Weighed {
+    /// Draws curves over `sizes`, which may reach beyond the items, to be foretold from.
+    pub(super) fn ahead(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Self {
+        Self::new(items, sizes, is_pooled, FORECAST_EFFORT)
     }
-    let joint = |draws: &[Draws<DIMENSIONS>]| -> Vec<f64> {
-        CURVES.iter().zip(draws).map(|(family, draws)| draws.log_integral + family.prior().ln()).collect()
-    };
-    let best = joint(&draws).into_iter().fold(f64::NEG_INFINITY, f64::max);
-    for (index, family) in CURVES.iter().enumerate() {
-        let own = &draws[index];
-        if own.effective < EFFORT.least && own.log_integral + family.prior().ln() > best - HOPELESS {
-            draws[index] = tempered(EFFORT.particles, 1, |cube| {
+
+    fn new(items: &[Items], sizes: &Sizes, is_pooled: bool, effort: Effort) -> Self {
+        let likelihood = Likelihood::new(items, *sizes, is_pooled);
+        let hopeless = HOPELESS + items.len() as f64;
+        let mut best = f64::NEG_INFINITY;
+        let mut draws: Vec<Draws<DIMENSIONS>> = Vec::new();
+        // From the last to the first: the curves that bend fit best, and what is far behind them need not be known well.
+        for family in CURVES.iter().rev() {
+            let prior = family.prior().ln();
+            let own = adaptive(effort, best - hopeless - prior, |cube| {
                 let (proposal, noise) = likelihood.propose(*family, cube);
                 likelihood.log(&proposal, noise)
             });
+            best = best.max(own.log_integral + prior);
+            draws.push(own);
+        }
+        draws.reverse();
+        let joint = |draws: &[Draws<DIMENSIONS>]| -> Vec<f64> {
+            CURVES.iter().zip(draws).map(|(family, draws)| draws.log_integral + family.prior().ln()).collect()
+        };
+        for (index, family) in CURVES.iter().enumerate() {
+            let own = &draws[index];
+            if own.effective < effort.least && own.log_integral + family.prior().ln() > best - hopeless {
+                draws[index] = tempered(effort.particles, 1, |cube| {
+                    let (proposal, noise) = likelihood.propose(*family, cube);
+                    likelihood.log(&proposal, noise)
+                });
+            }
+        }
+        let joint = joint(&draws);
+        let best = joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = joint.iter().map(|log| (log - best).exp()).sum();
+        let families = joint.iter().map(|log| (log - best).exp() / sum).collect();
+        Self { likelihood, draws, families }
+    }
+
+    /// Shows every drawn curve of some weight, with the index of its family, its noise and its weight.
+    pub(super) fn each(&self, mut show: impl FnMut(usize, Proposal, Noise, f64)) {
+        for (index, (family, draws)) in CURVES.iter().zip(&self.draws).enumerate() {
+            let chance = self.families[index];
+            if chance <= NEGLIGIBLE {
+                continue;
+            }
+            for (cube, weight) in draws.thinned(LOOKED_AT) {
+                let (proposal, noise) = self.likelihood.propose(*family, cube);
+                show(index, proposal, noise, weight * chance);
+            }
         }
     }
-    let joint = joint(&draws);
-    let best = joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = joint.iter().map(|log| (log - best).exp()).sum();
-    let chances: Vec<f64> = joint.iter().map(|log| (log - best).exp() / sum).collect();
+}
 
+/// The posterior of a curve; the items by rising scale.
+pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Posterior {
+    let weighed = Weighed::new(items, sizes, is_pooled, EFFORT);
+    let likelihood = &weighed.likelihood;
     let variants = flipped(items);
     let flipped: Vec<Likelihood> = [FLIPS, -FLIPS]
         .iter()
@@ -115,21 +159,16 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let mut kept: Vec<Drawn> = Vec::new();
     // Per variant the summed weight of every shape.
     let mut sums = vec![[0.0; Shape::COUNT]; variants.len() + 1];
-    let families = CURVES.iter().zip(&draws).zip(&chances).filter(|(_, chance)| **chance > NEGLIGIBLE);
-    for ((family, draws), chance) in families {
-        for (cube, weight) in draws.thinned(LOOKED_AT) {
-            let weight = weight * chance;
-            let (proposal, noise) = likelihood.propose(*family, cube);
-            let seen = see(&proposal, sizes);
-            kept.push(Drawn { weight, seen });
-            let shape = seen.shape as usize;
-            sums[0][shape] += weight;
-            for (slot, &(model, direction)) in variants.iter().enumerate() {
-                let changed = flipped[direction].of_model(model, &proposal, noise);
-                sums[slot + 1][shape] += weight * changed / likelihood.of_model(model, &proposal, noise);
-            }
+    weighed.each(|_, proposal, noise, weight| {
+        let seen = see(&proposal, sizes);
+        kept.push(Drawn { weight, seen });
+        let shape = seen.shape as usize;
+        sums[0][shape] += weight;
+        for (slot, &(model, direction)) in variants.iter().enumerate() {
+            let changed = flipped[direction].of_model(model, &proposal, noise);
+            sums[slot + 1][shape] += weight * changed / likelihood.of_model(model, &proposal, noise);
         }
-    }
+    });
     for sums in &mut sums {
         let total: f64 = sums.iter().sum();
         sums.iter_mut().for_each(|sum| *sum /= total);

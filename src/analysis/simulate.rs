@@ -8,12 +8,16 @@ use serde::Serialize;
 use crate::schema::{Form, Proposal, Sizes, Verdict};
 use crate::stats::median;
 
+use super::forecast::{self, Forecast};
 use super::level::Level;
+use super::likelihood::Items;
 use super::shape::see;
 use super::verdict::{Question, judge};
 
 /// Decades that a simulated family spans.
 const DECADES: f64 = 4.5;
+/// The last decades that forecasts are of.
+const AHEAD: f64 = 1.0;
 /// The gain as a share of the headroom.
 const GAIN: (f64, f64) = (0.15, 1.0);
 /// Part of its gain that a curve without a plateau must have made at the end of what would be one; below it the truth would
@@ -242,14 +246,22 @@ pub fn simulate(setting: Setting, curves: usize) -> Cell {
     }
 }
 
-/// One curve: its verdict, its evidence, and the error of its knee with whether the interval holds the true one.
-fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
+/// A true curve and what its models show.
+struct Drawn {
+    chance: f64,
+    sizes: Sizes,
+    proposal: Proposal,
+    levels: Vec<Level>,
+}
+
+/// Curve `index` of a cell; none when its models are of one size.
+fn draw(setting: Setting, index: usize) -> Option<Drawn> {
     let Setting { truth, models, items, shift, families } = setting;
     let label = format!("{truth:?} {models} {items} {shift} {families} {index}");
     let mut rng = ChaCha8Rng::from_seed(*blake3::hash(label.as_bytes()).as_bytes());
     let chance = 0.25 * (index % 3) as f64;
     let scales: Vec<f64> = (0..models).map(|model| 18.0 + DECADES * model as f64 / (models - 1) as f64).collect();
-    let Some(sizes) = Sizes::new(&scales, chance) else { return (Verdict::Unresolved, 0.0, None) };
+    let sizes = Sizes::new(&scales, chance)?;
     let mut proposal = truth.draw(&sizes, &mut rng);
     // The bound is never reached: about one curve in three shows what it is drawn for.
     for _ in 0..1_000 {
@@ -275,6 +287,15 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
             Level { x: 10_f64.powf(*x), n: items, sum: right, squares: right }
         })
         .collect();
+    Some(Drawn { chance, sizes, proposal, levels })
+}
+
+/// One curve: its verdict, its evidence, and the error of its knee with whether the interval holds the true one.
+fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
+    let Setting { truth, families, .. } = setting;
+    let Some(Drawn { chance, sizes, proposal, levels }) = draw(setting, index) else {
+        return (Verdict::Unresolved, 0.0, None);
+    };
     let finding = judge(&Question { chance: Some(chance), unit: "FLOPs", seed: 1, is_pooled: families > 1 }, &levels);
     let knee = match (finding.onset.knee, finding.onset.low, finding.onset.high) {
         (Some(knee), Some(low), Some(high)) if truth.is_emergent() => {
@@ -284,6 +305,70 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
         _ => None,
     };
     (finding.verdict, finding.emergence, knee)
+}
+
+/// How forecasts of a cell turned out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ForecastCell {
+    /// The setting.
+    pub setting: Setting,
+    /// Models foretold.
+    pub n: usize,
+    /// The part of the 90 % intervals that hold the score.
+    pub coverage: f64,
+    /// Mean absolute error, in points of a hundred.
+    pub error: f64,
+    /// The same of the score of the largest known model.
+    pub error_of_last: f64,
+    /// The mean width of the intervals, in points.
+    pub width: f64,
+}
+
+/// Foretells, on simulated curves, the models of the last decade from those below it.
+#[must_use]
+pub fn simulate_forecasts(setting: Setting, curves: usize) -> ForecastCell {
+    let of_curve = |index: usize| -> Vec<Turned> {
+        let Some(Drawn { chance, levels, .. }) = draw(setting, index) else { return Vec::new() };
+        let unit = levels.first().map_or(1.0, |level| level.x);
+        let items: Vec<_> = levels.iter().map(|level| level.items(unit)).collect();
+        let last = items.last().map_or(0.0, |item| item.x);
+        let (known, targets): (Vec<_>, Vec<_>) = items.iter().copied().partition(|item| item.x <= last - AHEAD);
+        let (Some(forecast), Some(before)) =
+            (Forecast::new(&known, last, chance, setting.families > 1), forecast::last_value(&known))
+        else {
+            return Vec::new();
+        };
+        let foretell = |item: &Items| {
+            let said = forecast.at(item.x, item.n);
+            let seen = item.mean();
+            Turned {
+                error: (said.score - seen).abs(),
+                holds: f64::from(u8::from((said.low - 1e-9..=said.high + 1e-9).contains(&seen))),
+                width: said.high - said.low,
+                error_of_last: (before - seen).abs(),
+            }
+        };
+        targets.iter().map(foretell).collect()
+    };
+    let found: Vec<_> = (0..curves).into_par_iter().flat_map_iter(of_curve).collect();
+    let n = found.len();
+    let mean = |value: fn(&Turned) -> f64| found.iter().map(value).sum::<f64>() / n.max(1) as f64;
+    ForecastCell {
+        setting,
+        n,
+        coverage: mean(|one| one.holds),
+        error: 100.0 * mean(|one| one.error),
+        error_of_last: 100.0 * mean(|one| one.error_of_last),
+        width: 100.0 * mean(|one| one.width),
+    }
+}
+
+/// How the forecast of one model turned out.
+struct Turned {
+    error: f64,
+    holds: f64,
+    width: f64,
+    error_of_last: f64,
 }
 
 /// A standard normal number (Box and Muller 1958).

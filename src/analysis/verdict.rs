@@ -5,6 +5,7 @@ use crate::schema::{Evidence, Onset, Sizes, Verdict};
 
 use super::definition::{ALPHA, Definition};
 use super::evidence::{Trend, above, dip, highest, items_trend, lowest, step_down, trend};
+use super::forecast::Forecast;
 use super::gates::Gates;
 use super::level::Level;
 use super::likelihood::Items;
@@ -133,6 +134,11 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         onset.midpoint = middle(|seen| seen.midpoint).map(scale);
         sharpness = middle(|seen| seen.midpoint - seen.knee);
     }
+    if sharpness.is_some()
+        && let Some(below) = onset.below
+    {
+        evidence.push(surprise(question, &items, (below / unit).log10(), chance));
+    }
     let p_value = definition.map(|definition| definition.p_value());
     Finding { verdict, emergence: posterior.least(Shape::Emergent), p_value, onset, sharpness, evidence }
 }
@@ -184,6 +190,30 @@ fn definition_words(definition: &Definition, chance: f64) -> Vec<Evidence> {
         part("plateau", Some(definition.plateau), Some(definition.p_plateau), plateau),
         part("rise", Some(definition.run as f64), Some(definition.p_largest.max(definition.p_after)), rise),
     ]
+}
+
+/// How far the largest model lies outside what the models below the onset foretell of it: the second half of the definition, that an
+/// ability could not have been foreseen from smaller models.
+fn surprise(question: &Question<'_>, items: &[Items], below: f64, chance: f64) -> Evidence {
+    let known: Vec<Items> = items.iter().filter(|item| item.x <= below + 1e-9).copied().collect();
+    let forecast =
+        items.last().and_then(|largest| Some((largest, Forecast::new(&known, largest.x, chance, question.is_pooled)?)));
+    let Some((largest, forecast)) = forecast else {
+        let words = "fewer than four sizes below the onset: nothing can be foretold from them".to_owned();
+        return part("surprise", None, None, words);
+    };
+    let (said, p) = (forecast.at(largest.x, largest.n), forecast.surprise(largest));
+    let words = format!(
+        "from the {} below the onset the largest is foretold to score {}, 90 % between {} and {}; it scores {}: a score as high had a probability of \
+         {}",
+        words::models(known.len()),
+        words::score(said.score),
+        words::score(said.low),
+        words::score(said.high),
+        words::score(largest.mean()),
+        if p < 0.001 { "less than 0.001".to_owned() } else { format!("{p:.3}") }
+    );
+    part("surprise", Some(said.score), Some(p), words)
 }
 
 /// The bracket that always holds: the last model not above chance and the first one above.

@@ -1,5 +1,6 @@
 //! The command line: the only module that prints.
 
+mod backtest;
 mod diagnose;
 mod ladder;
 mod list;
@@ -164,6 +165,19 @@ enum Command {
         #[arg(default_value = ".")]
         directory: PathBuf,
     },
+    /// How well smaller models would have foretold the larger ones, and what all say of ten times the largest.
+    Backtest {
+        /// The run, the last one by default; or a file whose name ends in .csv.
+        what: Option<String>,
+        /// What the models of a file are ordered by.
+        #[arg(long, value_name = "flops|params|tokens")]
+        x: Option<String>,
+        /// Foretell the models of all families of a file together too, and each family from the others.
+        #[arg(long, value_name = "families")]
+        pool: Option<Pool>,
+        #[command(flatten)]
+        results: Results,
+    },
     /// Analyse curves whose truth is known: how often each is called emergent, and how near the onset is.
     Simulate(simulate::Grid),
     /// Serve the ladder behind an OpenAI-compatible API.
@@ -232,13 +246,16 @@ pub fn main() -> ExitCode {
         Command::Run { what, retry_failed, no_retry } => run::run(&what, retry_failed, no_retry, global),
         Command::Plan { what } => plan::plan(&what, global),
         Command::Score { what } => run::score(&what, global),
-        Command::Analyze { what: Some(file), x, pool, results } if file.to_lowercase().ends_with(".csv") => {
+        Command::Analyze { what: Some(file), x, pool, results } if report::is_file(&file) => {
             report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)
         }
         Command::Analyze { x: Some(_), .. } | Command::Analyze { pool: Some(_), .. } => {
             Err(diagnose::Problem::other("--x and --pool are for files whose name ends in .csv"))
         }
         Command::Analyze { what, results, .. } => report::analyze(what.as_deref(), &results.out, global),
+        Command::Backtest { what, x, pool, results } => {
+            backtest::run(what.as_deref(), x.as_deref(), pool.is_some(), &results.out, global)
+        }
         Command::Report { run, results } => report::report(run.as_deref(), &results.out, global),
         Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),

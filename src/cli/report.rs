@@ -42,6 +42,24 @@ pub(super) fn open(out: &Path) -> Result<Store, Problem> {
 
 /// Analyses a file of scores and writes the same files as for a run, under the file's name.
 pub(super) fn analyze_file(file: &Path, axis: Option<&str>, pool: bool, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let (manifest, analysis) = of_file(file, axis, pool, global)?;
+    write(&manifest, &analysis, out)?;
+    output::analysis(&manifest, &analysis, global);
+    Ok(exit::DONE)
+}
+
+/// Whether an argument names a file of scores, and not a run.
+pub(super) fn is_file(what: &str) -> bool {
+    Path::new(what).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+/// The analysis of a file of scores.
+pub(super) fn of_file(
+    file: &Path,
+    axis: Option<&str>,
+    pool: bool,
+    global: &Global,
+) -> Result<(RunManifest, Analysis), Problem> {
     let axis =
         match axis {
             None => None,
@@ -60,10 +78,7 @@ pub(super) fn analyze_file(file: &Path, axis: Option<&str>, pool: bool, out: &Pa
         }
     }
     let name = file.file_stem().map_or_else(|| "curves".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let (manifest, analysis) = analysis::analyse_published(&name, &read.scores, analysis::Options { axis, pool });
-    write(&manifest, &analysis, out)?;
-    output::analysis(&manifest, &analysis, global);
-    Ok(exit::DONE)
+    Ok(analysis::analyse_published(&name, &read.scores, analysis::Options { axis, pool }))
 }
 
 fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), Problem> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::diagnose::Problem;
 use super::print::{eprintln, println};
 use super::{Global, exit, output};
-use crate::analysis::{Cell, Setting, Truth, simulate};
+use crate::analysis::{Cell, ForecastCell, Setting, Truth, simulate, simulate_forecasts};
 use crate::stats::area_under_curve;
 
 /// What is simulated.
@@ -27,6 +27,9 @@ pub(super) struct Grid {
     /// Families that are pooled.
     #[arg(long, default_value_t = 1)]
     families: usize,
+    /// Simulate forecasts of the last decade in place of verdicts.
+    #[arg(long)]
+    forecasts: bool,
     /// Only true curves whose name begins so.
     #[arg(long)]
     truth: Option<String>,
@@ -44,6 +47,9 @@ pub(super) fn run(grid: &Grid, global: &Global) -> Result<u8, Problem> {
     }
     if grid.models.iter().any(|models| *models < 3) || grid.families == 0 || grid.curves == 0 || grid.items.contains(&0) {
         return Err(Problem::other("a simulation needs curves, items, a family and at least three models"));
+    }
+    if grid.forecasts {
+        return Ok(forecasts(grid, &truths, global));
     }
     let mut cells = Vec::new();
     for &truth in &truths {
@@ -90,6 +96,49 @@ pub(super) fn run(grid: &Grid, global: &Global) -> Result<u8, Problem> {
         println!("AUC of emergence, curves that emerge against those that do not: {auc:.3}");
     }
     Ok(exit::DONE)
+}
+
+/// Per true curve, how often the 90 % intervals hold the score and how far off the forecasts are.
+fn forecasts(grid: &Grid, truths: &[Truth], global: &Global) -> u8 {
+    let Grid { shift, families, curves, .. } = *grid;
+    let mut cells = Vec::new();
+    for &truth in truths {
+        for &models in &grid.models {
+            for &items in &grid.items {
+                cells.push(simulate_forecasts(Setting { truth, models, items, shift, families }, curves));
+            }
+        }
+        if !global.quiet {
+            eprintln!("{}", truth.name());
+        }
+    }
+    let mean = |own: &[&ForecastCell], value: fn(&ForecastCell) -> f64| {
+        let n: usize = own.iter().map(|cell| cell.n).sum();
+        own.iter().map(|cell| value(cell) * cell.n as f64).sum::<f64>() / n as f64
+    };
+    let all: Vec<&ForecastCell> = cells.iter().collect();
+    if global.json {
+        println!("{}", json!({ "cells": cells, "coverage": mean(&all, |cell| cell.coverage) }));
+        return exit::DONE;
+    }
+    let mut rows =
+        output::table(&["true curve", "models foretold", "in 90 % interval", "its width", "error, points", "of last value"]);
+    let mut add = |name: &str, own: &[&ForecastCell]| {
+        let n: usize = own.iter().map(|cell| cell.n).sum();
+        let coverage = format!("{:.3}", mean(own, |cell| cell.coverage));
+        let others =
+            [|cell: &ForecastCell| cell.width, |cell: &ForecastCell| cell.error, |cell: &ForecastCell| cell.error_of_last];
+        let mut row = vec![name.to_owned(), n.to_string(), coverage];
+        row.extend(others.map(|value| format!("{:.1}", mean(own, value))));
+        rows.add_row(row);
+    };
+    for &truth in truths {
+        let own: Vec<&ForecastCell> = cells.iter().filter(|cell| cell.setting.truth == truth).collect();
+        add(truth.name(), &own);
+    }
+    add("all", &all);
+    println!("{rows}");
+    exit::DONE
 }
 
 fn frequent(cells: &[&Cell]) -> String {

@@ -131,17 +131,21 @@ impl Proposal {
         self.value(x, sizes, 0.0)
     }
 
+    #[expect(
+        clippy::suboptimal_flops,
+        reason = "a fused operation is a slow call where the processor is not known to have one"
+    )]
     fn value(&self, x: f64, sizes: &Sizes, drift: f64) -> f64 {
         let ramp = || ((x - self.at) / (sizes.last - self.at).max(0.3)).clamp(0.0, 1.2);
         let mut share = match self.form {
             Form::Flat => 0.0,
-            Form::Jump { first } if x >= self.at => (1.0 - first).mul_add(ramp(), first),
+            Form::Jump { first } if x >= self.at => (1.0 - first) * ramp() + first,
             Form::Jump { .. } => 0.0,
             Form::Hinge => ramp(),
             Form::Logistic { width } => logistic((x - self.at) / width),
             Form::Linear => ((x - sizes.first) / sizes.range()).clamp(0.0, 1.1),
             Form::LogitLinear { low, high } => {
-                let score = logistic((high - low).mul_add((x - sizes.first) / sizes.range(), low));
+                let score = logistic((high - low) * (x - sizes.first) / sizes.range() + low);
                 (score - self.level) / self.gain.max(1e-6)
             }
             Form::BrokenPower { exponent, width } => {
@@ -158,12 +162,12 @@ impl Proposal {
         if drift > 0.0 {
             let end = self.knee();
             let climbed = ((x - sizes.first) / (end - sizes.first).max(0.1)).clamp(0.0, 1.0);
-            share = (1.0 - drift).mul_add(share, drift * climbed);
+            share = (1.0 - drift) * share + drift * climbed;
         }
         if self.is_falling {
             share = 1.0 - share;
         }
-        self.gain.mul_add(share, self.level).clamp(1e-6, 1.0 - 1e-6)
+        (self.gain * share + self.level).clamp(1e-6, 1.0 - 1e-6)
     }
 
     /// Where a rise begins: for a logistic function, where it has a tenth of its gain.

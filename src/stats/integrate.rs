@@ -81,8 +81,8 @@ fn kronecker<const D: usize>(index: usize, shift: f64) -> [f64; D] {
 }
 
 /// Importance sampling whose density, a product of histograms, adapts between rounds (Lepage 1978, VEGAS). The rounds after
-/// the first are averaged, each by what its draws are worth.
-pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&[f64; D]) -> f64) -> Draws<D> {
+/// the first are averaged, each by what its draws are worth. It stops where the logarithm of the integral seems to be below `least`.
+pub fn adaptive<const D: usize>(effort: Effort, least: f64, mut log_likelihood: impl FnMut(&[f64; D]) -> f64) -> Draws<D> {
     let mut density = [[1.0; BINS]; D];
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let (mut points, mut logs, mut rounds) = (Vec::new(), Vec::new(), 0.0);
@@ -98,6 +98,7 @@ pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&
             }
             cumulative[axis][BINS] = 1.0;
         }
+        let logs_of_density = density.map(|axis| axis.map(f64::ln));
         let (mut own, mut own_logs) = (Vec::with_capacity(effort.points), Vec::with_capacity(effort.points));
         for base in &base {
             let mut log_weight = 0.0;
@@ -105,7 +106,7 @@ pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&
                 let v = (base[axis] + shift[axis]).fract();
                 let bin = (0..BINS - 1).find(|&bin| v < cumulative[axis][bin + 1]).unwrap_or(BINS - 1);
                 let height = density[axis][bin];
-                log_weight -= height.ln();
+                log_weight -= logs_of_density[axis][bin];
                 ((bin as f64 + (v - cumulative[axis][bin]) * BINS as f64 / height) / BINS as f64).clamp(0.0, 1.0 - 1e-9)
             });
             own_logs.push(log_likelihood(&point) + log_weight);
@@ -122,8 +123,12 @@ pub fn adaptive<const D: usize>(effort: Effort, mut log_likelihood: impl FnMut(&
             points.extend(own);
             logs.extend(own_logs.into_iter().map(|log| log + worth.ln()));
         }
-        if round + 1 >= effort.rounds && effective(&normalised(&logs).1) >= effort.enough {
-            break;
+        if round + 1 >= effort.rounds {
+            let (log_sum, weights) = normalised(&logs);
+            let is_low = log_sum - (effort.points as f64 * rounds).ln() < least;
+            if is_low || effective(&weights) >= effort.enough {
+                break;
+            }
         }
     }
     let (log_sum, weights) = normalised(&logs);
