@@ -17,9 +17,9 @@ const EFFORT: Effort = Effort { points: 768, rounds: 3, most_rounds: 14, enough:
 /// The same for forecasts, whose figures need not be as fine as those near a cut.
 const FORECAST_EFFORT: Effort =
     Effort { points: 512, rounds: 2, most_rounds: 8, enough: 100.0, particles: 400, least: 20.0 };
-/// Nats behind the best family, and one more for every model, beyond which a family is not worth more work: a first estimate may be
-/// wrong by as much.
-const HOPELESS: f64 = 20.0;
+/// Nats behind the best family, and half of one more for every model, beyond which a family is not worth more work: a first estimate
+/// may be wrong by a good part of that.
+const HOPELESS: f64 = 10.0;
 /// Draws of each family that are looked at, and the probability below which a family is not.
 const LOOKED_AT: usize = 1_000;
 const NEGLIGIBLE: f64 = 1e-7;
@@ -95,7 +95,7 @@ impl Weighed {
 
     fn new(items: &[Items], sizes: &Sizes, is_pooled: bool, effort: Effort) -> Self {
         let likelihood = Likelihood::new(items, *sizes, is_pooled);
-        let hopeless = HOPELESS + items.len() as f64;
+        let hopeless = 0.5f64.mul_add(items.len() as f64, HOPELESS);
         let mut best = f64::NEG_INFINITY;
         let mut draws: Vec<Draws<DIMENSIONS>> = Vec::new();
         // From the last to the first: the curves that bend fit best, and what is far behind them need not be known well.
