@@ -141,6 +141,11 @@ impl Likelihood {
         }
     }
 
+    /// Number of models.
+    pub(super) fn models(&self) -> usize {
+        self.places.len()
+    }
+
     /// The curve and the noise at a point of the cube.
     pub(super) fn propose(&self, family: &dyn CurveFamily, cube: &[f64; DIMENSIONS]) -> (Proposal, Noise) {
         let mut own = [0.0; CURVE_DIMENSIONS];

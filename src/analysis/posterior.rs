@@ -5,8 +5,12 @@
 //! other; the probability of a shape is the least over all these data sets, so that no verdict hangs on two items.
 #![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
 use crate::curves::CURVES;
-use crate::schema::{Proposal, Sizes};
+use crate::schema::{CurveFamily, Proposal, Sizes};
 use crate::stats::{Draws, Effort, adaptive, tempered};
 
 use super::likelihood::{DIMENSIONS, Items, Likelihood, Noise};
@@ -20,6 +24,11 @@ const FORECAST_EFFORT: Effort =
 /// Nats behind the best family, and half of one more for every model, beyond which a family is not worth more work: a first estimate
 /// may be wrong by a good part of that.
 const HOPELESS: f64 = 10.0;
+/// Draws of a family that its best curve is looked for among, and steps from there.
+const BEST_DRAWS: usize = 48;
+const POLISHING: usize = 120;
+/// Numbers that are free in the noise about a curve.
+const NOISE_PARAMETERS: usize = 2;
 /// Draws of each family that are looked at, and the probability below which a family is not.
 const LOOKED_AT: usize = 1_000;
 const NEGLIGIBLE: f64 = 1e-7;
@@ -44,6 +53,8 @@ pub(super) struct Posterior {
     pub(super) least: [f64; Shape::COUNT],
     /// The least probability of a rise from a plateau, at chance or above it.
     pub(super) least_rise: f64,
+    /// Per family of curves the corrected criterion of Akaike of its best curve.
+    pub(super) criteria: Vec<Option<f64>>,
     /// The drawn curves; their weights sum to one.
     pub(super) draws: Vec<Drawn>,
 }
@@ -128,6 +139,44 @@ impl Weighed {
         Self { likelihood, draws, families }
     }
 
+    /// Per family the corrected criterion of Akaike of its best curve, `-2 ln L + 2 k + 2 k (k + 1) / (N - k - 1)` (Hurvich and Tsai 1989,
+    /// Biometrika 76:297); none for those with fewer than three models more than parameters.
+    pub(super) fn criteria(&self) -> Vec<Option<f64>> {
+        let models = self.likelihood.models();
+        let criterion = |(family, draws): (&&dyn CurveFamily, &Draws<DIMENSIONS>)| {
+            let k = family.parameters() + NOISE_PARAMETERS;
+            let freedom = models.checked_sub(k + 1).filter(|freedom| *freedom >= 2)?;
+            let correction = 2.0 * (k * (k + 1)) as f64 / freedom as f64;
+            Some(2.0f64.mul_add(k as f64 - self.best(*family, draws), correction))
+        };
+        CURVES.iter().zip(&self.draws).map(criterion).collect()
+    }
+
+    /// The greatest likelihood of a family: of its heaviest draws, and of the places about the best of them.
+    fn best(&self, family: &dyn CurveFamily, draws: &Draws<DIMENSIONS>) -> f64 {
+        let log = |cube: &[f64; DIMENSIONS]| {
+            let (proposal, noise) = self.likelihood.propose(family, cube);
+            self.likelihood.log(&proposal, noise)
+        };
+        let mut heaviest: Vec<(usize, f64)> = draws.weights.iter().copied().enumerate().collect();
+        heaviest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let tried = heaviest.iter().take(BEST_DRAWS).map(|(index, _)| (draws.points[*index], log(&draws.points[*index])));
+        let Some((mut at, mut best)) = tried.max_by(|a, b| a.1.total_cmp(&b.1)) else { return f64::NEG_INFINITY };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for step in 0..POLISHING {
+            let width = 0.1f64.mul_add(1.0 - step as f64 / POLISHING as f64, 0.002);
+            let near = at.map(|place| {
+                let moved: f64 = StandardNormal.sample(&mut rng);
+                width.mul_add(moved, place).clamp(0.0, 1.0 - 1e-9)
+            });
+            let found = log(&near);
+            if found > best {
+                (at, best) = (near, found);
+            }
+        }
+        best
+    }
+
     /// Shows every drawn curve of some weight, with the index of its family, its noise and its weight.
     pub(super) fn each(&self, mut show: impl FnMut(usize, Proposal, Noise, f64)) {
         for (index, (family, draws)) in CURVES.iter().zip(&self.draws).enumerate() {
@@ -178,7 +227,7 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let least = std::array::from_fn(|shape| sums.iter().map(|sums| sums[shape]).fold(1.0, f64::min));
     let rise = |sums: &[f64; Shape::COUNT]| sums[Shape::Emergent as usize] + sums[Shape::Breakthrough as usize];
     let least_rise = sums.iter().map(rise).fold(1.0, f64::min);
-    Posterior { shapes: sums[0], least, least_rise, draws: kept }
+    Posterior { shapes: sums[0], least, least_rise, criteria: weighed.criteria(), draws: kept }
 }
 
 /// The models at which two items may go the other way, with the direction: 0 more right, 1 fewer.

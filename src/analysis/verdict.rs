@@ -1,6 +1,7 @@
 //! The verdict on a curve: the tests of `evidence`, in the order of the table of verdicts.
 #![expect(clippy::indexing_slicing, reason = "arrays by shape, family and model, of known length")]
 
+use crate::curves::CURVES;
 use crate::schema::{Evidence, Onset, Sizes, Verdict};
 
 use super::definition::{ALPHA, Definition};
@@ -15,6 +16,9 @@ use super::words;
 
 /// Fewest models that can show anything: three models give a monotone trend a p-value of 1/6 at best.
 const MODELS: usize = 4;
+
+/// Models from which on a criterion of best fits can tell a bend from a line.
+const MANY_MODELS: usize = 25;
 
 /// What is asked of a curve.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +113,7 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     }
     evidence.push(trend_words(trend(levels, question.seed)));
     evidence.push(gates.resolution_words(verdict));
+    evidence.push(criterion_words(&posterior, levels.len()));
 
     let mut onset = match verdict {
         // What never begins has no onset; what is there at every size begins at the smallest or before.
@@ -152,6 +157,30 @@ fn shape_words(posterior: &Posterior) -> Evidence {
     let words =
         format!("probability of the shapes: {}; emergent at least {least:.2} whatever two items do", said.join(", "));
     part("shape", Some(posterior.shapes[Shape::Emergent as usize]), None, words)
+}
+
+/// Another way to weigh families, as a check: by the best curve of each and not by all, with a penalty for every free number.
+fn criterion_words(posterior: &Posterior, models: usize) -> Evidence {
+    let known = || CURVES.iter().zip(&posterior.criteria).filter_map(|(family, found)| Some((family.name(), (*found)?)));
+    let best = known().map(|(_, found)| found).fold(f64::INFINITY, f64::min);
+    let sum: f64 = known().map(|(_, found)| (0.5 * (best - found)).exp()).sum();
+    let mut weights: Vec<(&str, f64)> = known().map(|(name, found)| (name, (0.5 * (best - found)).exp() / sum)).collect();
+    weights.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let Some((_, first)) = weights.first().copied().filter(|_| weights.len() == CURVES.len()) else {
+        let words = "too few models to compare best fits by AICc".to_owned();
+        return part("aicc", None, None, words);
+    };
+    let said: Vec<String> = weights
+        .iter()
+        .take(3)
+        .filter(|(_, weight)| *weight >= 0.005)
+        .map(|(name, weight)| format!("{name} {weight:.2}"))
+        .collect();
+    let mut words = format!("as a check, weights of the best curves by AICc: {}", said.join(", "));
+    if models < MANY_MODELS {
+        words += &format!("; with {} it favours the fewest free numbers", words::models(models));
+    }
+    part("aicc", Some(first), None, words)
 }
 
 fn definition_words(definition: &Definition, chance: f64) -> Vec<Evidence> {

@@ -24,6 +24,10 @@ impl CurveFamily for AboveChance {
         0.10
     }
 
+    fn parameters(&self) -> usize {
+        1
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         Proposal::flat(prior::level_above_chance(cube[1], sizes.chance))
     }

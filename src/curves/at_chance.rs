@@ -25,6 +25,10 @@ impl CurveFamily for AtChance {
         0.19
     }
 
+    fn parameters(&self) -> usize {
+        0
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         Proposal::flat(prior::level_at_chance(cube[0], cube[1], sizes.chance))
     }

@@ -24,6 +24,10 @@ impl CurveFamily for Breakthrough {
         0.08
     }
 
+    fn parameters(&self) -> usize {
+        4
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         let level = prior::level_above_chance(cube[1], sizes.chance);
         prior::rise_after_plateau(cube, level, sizes)

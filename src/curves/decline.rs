@@ -23,6 +23,10 @@ impl CurveFamily for Decline {
         0.06
     }
 
+    fn parameters(&self) -> usize {
+        3
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         Proposal { is_falling: true, ..super::smooth::Smooth.propose(cube, sizes) }
     }

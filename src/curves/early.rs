@@ -24,6 +24,10 @@ impl CurveFamily for Early {
         0.08
     }
 
+    fn parameters(&self) -> usize {
+        4
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         let level = prior::level_anywhere(cube[6], cube[0], cube[1], sizes.chance);
         let gain = prior::gain(cube[2], level);

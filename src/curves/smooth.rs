@@ -30,6 +30,10 @@ impl CurveFamily for Smooth {
         0.24
     }
 
+    fn parameters(&self) -> usize {
+        3
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         let level = prior::level_anywhere(cube[6], cube[0], cube[1], sizes.chance);
         let gain = prior::gain(cube[2], level);

@@ -29,6 +29,10 @@ impl CurveFamily for Threshold {
         0.22
     }
 
+    fn parameters(&self) -> usize {
+        4
+    }
+
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {
         let level = prior::level_at_chance(cube[0], cube[1], sizes.chance);
         prior::rise_after_plateau(cube, level, sizes)
