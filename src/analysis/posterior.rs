@@ -40,6 +40,8 @@ pub(super) struct Posterior {
     pub(super) least: [f64; Shape::COUNT],
     /// The least probability of a rise from a plateau, at chance or above it.
     pub(super) least_rise: f64,
+    /// Logarithm of the probability of the data under all families with their priors, in nats.
+    pub(super) log_evidence: f64,
     /// The drawn curves; their weights sum to one.
     pub(super) draws: Vec<Drawn>,
 }
@@ -139,7 +141,7 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let least = std::array::from_fn(|shape| sums.iter().map(|sums| sums[shape]).fold(1.0, f64::min));
     let rise = |sums: &[f64; Shape::COUNT]| sums[Shape::Emergent as usize] + sums[Shape::Breakthrough as usize];
     let least_rise = sums.iter().map(rise).fold(1.0, f64::min);
-    Posterior { shapes: sums[0], least, least_rise, draws: kept }
+    Posterior { shapes: sums[0], least, least_rise, log_evidence: best + sum.ln(), draws: kept }
 }
 
 /// The models at which two items may go the other way, with the direction: 0 more right, 1 fewer.

@@ -5,10 +5,11 @@ use crate::schema::{Evidence, Onset, Sizes, Verdict};
 use crate::stats::minimal_effect;
 
 use super::definition::{ALPHA, Definition};
-use super::evidence::{Trend, above, dip, highest, items_trend, lowest, resolution, step_down, trend};
+use super::evidence::{Trend, above, dip, first_above, highest, items_trend, lowest, resolution, trend};
 use super::level::Level;
 use super::likelihood::Items;
 use super::posterior::{Posterior, posterior};
+use super::ruler::Ruler;
 use super::shape::{Seen, Shape};
 use super::words;
 
@@ -29,8 +30,8 @@ const MODELS: usize = 4;
 pub(super) struct Question<'a> {
     /// Chance, for metrics that have one.
     pub(super) chance: Option<f64>,
-    /// The unit of the axis in words.
-    pub(super) unit: &'a str,
+    /// The axis, and how a scale is read on it.
+    pub(super) ruler: &'a Ruler,
     /// Seed of the permutation test.
     pub(super) seed: u64,
     /// Whether the models are of several families.
@@ -55,7 +56,7 @@ pub(super) fn judge(question: &Question<'_>, levels: &[Level]) -> Finding {
         let mut finding = unfinished(part("resolution", Some(levels.len() as f64), None, words));
         // Where the ability is there at all can be said of any number of models.
         if let Some(chance) = question.chance {
-            finding.onset = onset(levels, step_down(&above(levels, chance)));
+            finding.onset = onset(levels, first_above(levels, &above(levels, chance)));
         }
         return finding;
     }
@@ -130,7 +131,7 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     };
 
     let p_above = above(levels, chance);
-    let first = step_down(&p_above);
+    let first = first_above(levels, &p_above);
     let mut evidence = vec![shape_words(&posterior)];
     if let Some(definition) = &definition {
         evidence.extend(definition_words(question, definition, chance));
@@ -196,9 +197,9 @@ fn shape_words(posterior: &Posterior) -> Evidence {
 fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64) -> Vec<Evidence> {
     let level = definition.is_at_chance(chance);
     let plateau = format!(
-        "the {} below the knee, over {:.1} decades, score {} on average, {} chance ({}) by more than {} ({})",
+        "the {} below the knee, over {}, score {} on average, {} chance ({}) by more than {} ({})",
         words::sizes(definition.before),
-        definition.decades,
+        question.ruler.distance(definition.decades),
         words::score(definition.plateau),
         if level { "not above" } else { "above" },
         words::score(chance),
@@ -213,7 +214,6 @@ fn definition_words(question: &Question<'_>, definition: &Definition, chance: f6
         words::p(definition.p_after),
         words::sizes(definition.run)
     );
-    let _ = question;
     vec![
         part("plateau", Some(definition.plateau), Some(definition.p_plateau), plateau),
         part("rise", Some(definition.run as f64), Some(definition.p_largest.max(definition.p_after)), rise),
@@ -278,8 +278,8 @@ fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_abo
     let words = if after.len() == 1 {
         format!(
             "only the largest, at {} {}, is above chance: it scores {} ({})",
-            words::scale(first.x),
-            question.unit,
+            question.ruler.text(first.x),
+            question.ruler.axis.unit(),
             words::score(first.mean()),
             words::p(p)
         )
@@ -287,8 +287,8 @@ fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_abo
         format!(
             "{} from {} {} on are above chance, with scores of {} to {} ({} at most)",
             words::models(after.len()),
-            words::scale(first.x),
-            question.unit,
+            question.ruler.text(first.x),
+            question.ruler.axis.unit(),
             words::score(lowest(after)),
             words::score(highest(after)),
             words::p(p)
@@ -301,8 +301,8 @@ fn dip_words(question: &Question<'_>, low: &Level, p: f64) -> Evidence {
     let words = format!(
         "the score falls to {} at {} {} and rises after it ({})",
         words::score(low.mean()),
-        words::scale(low.x),
-        question.unit,
+        question.ruler.text(low.x),
+        question.ruler.axis.unit(),
         words::p(p)
     );
     part("dip", Some(low.mean()), Some(p), words)

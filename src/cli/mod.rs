@@ -121,8 +121,8 @@ enum Command {
     Analyze {
         /// The run, the last one by default; or a file whose name ends in .csv.
         what: Option<String>,
-        /// What the models of a file are ordered by.
-        #[arg(long, value_name = "flops|params|tokens")]
+        /// What models are ordered by; by default the first of these that they have.
+        #[arg(long, value_name = "flops|params|tokens|loss|perplexity")]
         x: Option<String>,
         /// Analyse the models of all families of a file as one curve too.
         #[arg(long, value_name = "families")]
@@ -235,10 +235,10 @@ pub fn main() -> ExitCode {
         Command::Analyze { what: Some(file), x, pool, results } if file.to_lowercase().ends_with(".csv") => {
             report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)
         }
-        Command::Analyze { x: Some(_), .. } | Command::Analyze { pool: Some(_), .. } => {
-            Err(diagnose::Problem::other("--x and --pool are for files whose name ends in .csv"))
+        Command::Analyze { pool: Some(_), .. } => {
+            Err(diagnose::Problem::other("--pool is for files whose name ends in .csv"))
         }
-        Command::Analyze { what, results, .. } => report::analyze(what.as_deref(), &results.out, global),
+        Command::Analyze { what, x, results, .. } => report::analyze(what.as_deref(), x.as_deref(), &results.out, global),
         Command::Report { run, results } => report::report(run.as_deref(), &results.out, global),
         Command::Show { record, run, results } => show::show(&record, run.as_deref(), &results.out, global),
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),
