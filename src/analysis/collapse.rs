@@ -9,7 +9,7 @@ use crate::schema::{Axis, AxisEvidence, Collapse, PublishedScore, Sizes};
 use super::level::Level;
 use super::likelihood::Items;
 use super::models::distinct;
-use super::posterior::posterior;
+use super::posterior::log_evidence;
 use super::ruler::span;
 
 /// Axes that are compared. Perplexity orders models as loss does, by the same distances.
@@ -58,17 +58,17 @@ pub(super) fn collapse(
         items.sort_by(|a, b| a.x.total_cmp(&b.x));
         let scales: Vec<f64> = items.iter().map(|item| item.x).collect();
         let sizes = Sizes::new(&scales, chance)?;
-        found.push((axis, posterior(&items, &sizes, true).log_evidence));
+        found.push((axis, log_evidence(&items, &sizes, true)));
     }
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let most = found.first()?.1;
+    found.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
+    let (most, error_of_most) = found.first()?.1;
     let axes: Vec<AxisEvidence> = found
         .into_iter()
         .enumerate()
-        .map(|(rank, (axis, log_evidence))| {
+        .map(|(rank, (axis, (log_evidence, error)))| {
             let behind = most - log_evidence;
-            let strength = if rank == 0 { "" } else { strength(behind) };
-            AxisEvidence { axis: axis.name().to_owned(), log_evidence, behind, strength: strength.to_owned() }
+            let strength = if rank == 0 { "" } else { strength(2.0f64.mul_add(-error.hypot(error_of_most), behind)) };
+            AxisEvidence { axis: axis.name().to_owned(), log_evidence, error, behind, strength: strength.to_owned() }
         })
         .collect();
     let words = words(&axes, kept.len(), families.len());

@@ -53,7 +53,7 @@ pub(super) fn title(axis: Axis, scale: &str) -> String {
         Axis::Params => format!("parameters ({scale})"),
         Axis::Tokens => format!("training tokens ({scale})"),
         Axis::Loss if scale == LINEAR => "held-out loss (nats per token), better to the right".to_owned(),
-        Axis::Loss => format!("held-out loss (nats per token, {scale}), better to the right"),
+        Axis::Loss => format!("held-out loss (nats, {scale}), better to the right"),
         Axis::Perplexity => format!("held-out perplexity ({scale}), better to the right"),
     }
 }

@@ -27,8 +27,11 @@ const INSET: f64 = 12.0;
 const FALL: f64 = 5.0;
 /// The family of a curve over the models of all families.
 const ALL: &str = "*";
-/// Number of the mark that points down.
-const DOWN: usize = 4;
+/// Lines stand this far apart at one model, and no more than the second all together.
+const DODGE: f64 = 2.0;
+const DODGE_WHOLE: f64 = 10.0;
+/// Ticks closer to the floor than by this factor give way to it.
+const CLOSE: f64 = 1.7;
 
 /// One scale, from values to places between 0 and 1.
 #[derive(Debug, Clone)]
@@ -85,13 +88,13 @@ pub(super) fn draw(view: &TaskView<'_>) -> Option<Drawing> {
             let what = if is_error { format!("error rate (1 − {metric})") } else { metric.to_owned() };
             let by = if down.is_log { ", log scale" } else { "" };
             title(&mut shapes, (left, top - 10.0), &format!("{what}{by}"));
-            let frame = Frame { left, top, over, down, is_error };
+            let frame = Frame { left, top, over, down, is_error, floor: floor.unwrap_or(0.0) };
             frame.grid(&mut shapes);
             for chance in &chances {
                 frame.level(&mut shapes, if is_error { 1.0 - chance } else { *chance });
             }
             for (number, curve) in curves.iter().enumerate() {
-                frame.curve(&mut shapes, number, curve);
+                frame.curve(&mut shapes, (number, curves.len()), curve);
             }
         }
         top += HEIGHT + GAP;
@@ -103,8 +106,7 @@ pub(super) fn draw(view: &TaskView<'_>) -> Option<Drawing> {
     }
     let mut height = bottom + 46.0;
     if let Some(floor) = floor.filter(|_| error.is_log) {
-        let words =
-            format!("Triangles that point down: no error at all, drawn at {floor:.1e}, half an error among the items.");
+        let words = format!("none: no error at all, drawn at {floor:.1e}, half an error among the items.");
         text(&mut shapes, (LEFT, bottom + 56.0), &words, Role::Muted, SMALL, Anchor::Start);
         height += 20.0;
     }
@@ -138,7 +140,8 @@ fn log_across(axis: Axis, places: &[f64]) -> Ruled {
         let label = |x: f64| if axis.falls() { short(x) } else { power(x) };
         multiples(step, low, high).into_iter().filter(|x| *x > 0.0).map(|x| (x, label(x))).collect()
     } else {
-        decades(low, high, 6).into_iter().map(|x| (x, power(x))).collect()
+        let label = |x: f64| if axis.falls() { short(x) } else { power(x) };
+        decades(low, high, 6).into_iter().map(|x| (x, label(x))).collect()
     };
     let (from, to) = if axis.falls() { (high, low) } else { (low, high) };
     Ruled { is_log: true, from, to, ticks }
@@ -158,9 +161,10 @@ fn error_scale<'a>(errors: &[f64], points: impl Iterator<Item = &'a Point>, floo
     let power = 10_f64.powf(least.log10().floor());
     let from = [5.0, 2.0, 1.0].into_iter().map(|times| times * power).find(|low| *low <= least * (1.0 + 1e-9));
     let from = from.unwrap_or(power);
-    let is_label = |tick: f64| tick >= 0.001;
-    let ticks = decades(from, 1.0, 4).into_iter();
-    let ticks = ticks.map(|tick| (tick, if is_label(tick) { short(tick) } else { format!("{tick:.0e}") })).collect();
+    let label = |tick: f64| if tick >= 0.001 { short(tick) } else { format!("{tick:.0e}") };
+    let is_apart = |tick: &f64| floor.is_none_or(|floor| *tick > CLOSE * floor);
+    let ticks = decades(from, 1.0, 4).into_iter().filter(is_apart).map(|tick| (tick, label(tick)));
+    let ticks = ticks.chain(floor.map(|floor| (floor, "none".to_owned()))).collect();
     Ruled { is_log: true, from, to: 1.0, ticks }
 }
 
@@ -208,6 +212,8 @@ struct Frame<'a> {
     over: &'a Ruled,
     down: &'a Ruled,
     is_error: bool,
+    /// Where an error of zero is drawn on a logarithmic scale.
+    floor: f64,
 }
 
 impl Frame<'_> {
@@ -215,9 +221,13 @@ impl Frame<'_> {
         self.over.part(value).mul_add(2.0f64.mul_add(-INSET, PANEL), self.left + INSET)
     }
 
-    /// What lies below the scale is drawn at its end.
+    /// An error of zero is drawn at its floor, and what else lies below a logarithmic scale at its end.
     fn y(&self, value: f64) -> f64 {
-        let value = if self.down.is_log { value.max(self.down.from) } else { value };
+        let value = match value {
+            value if !self.down.is_log => value,
+            value if value < 1e-9 => self.floor.max(self.down.from),
+            value => value.max(self.down.from),
+        };
         self.down.part(value).clamp(0.0, 1.0).mul_add(-HEIGHT, self.top + HEIGHT)
     }
 
@@ -241,11 +251,16 @@ impl Frame<'_> {
         line(shapes, vec![(self.left, y), (self.left + PANEL, y)], Role::Chance, 1.6, true);
     }
 
-    fn curve(&self, shapes: &mut Vec<Shape>, number: usize, curve: &Curve) {
+    fn curve(&self, shapes: &mut Vec<Shape>, (number, count): (usize, usize), curve: &Curve) {
+        let dodge = DODGE.min(DODGE_WHOLE / count as f64);
+        let shift = (number as f64 - (count as f64 - 1.0) / 2.0) * dodge;
         let role = Role::Series(number);
         let turned = |value: f64| if self.is_error { 1.0 - value } else { value };
-        let places: Vec<(f64, f64, &Point)> =
-            curve.points.iter().filter_map(|point| Some((self.x(point.x), self.y(turned(point.score?)), point))).collect();
+        let places: Vec<(f64, f64, &Point)> = curve
+            .points
+            .iter()
+            .filter_map(|point| Some((self.x(point.x) + shift, self.y(turned(point.score?)), point)))
+            .collect();
         line(shapes, places.iter().map(|(x, y, _)| (*x, *y)).collect(), role, 1.8, false);
         for (x, _, point) in &places {
             if let (Some(low), Some(high)) = (point.low, point.high) {
@@ -253,11 +268,9 @@ impl Frame<'_> {
                 line(shapes, ends, role, 1.2, false);
             }
         }
-        for (x, y, point) in &places {
-            let is_floored = self.is_error && self.down.is_log && point.score.is_some_and(is_all);
-            let mark = if is_floored { DOWN } else { number };
+        for (x, y, _) in &places {
             // The numbers are said by the main plot and the table.
-            shapes.push(Shape::Mark { outline: small(mark, *x, *y), role, note: String::new() });
+            shapes.push(Shape::Mark { outline: small(number, *x, *y), role, note: String::new() });
         }
     }
 }

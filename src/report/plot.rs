@@ -280,6 +280,11 @@ pub(super) fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
 fn x_ticks(axis: Axis, (low, high): (f64, f64)) -> Vec<(f64, String)> {
     if axis.falls() {
         let (most, least) = (axis.at(low), axis.at(high));
+        if axis == Axis::Perplexity && most > 4.0 * least {
+            let powers = (least.log10().floor() as i32..=most.log10().floor() as i32).map(|power| 10_f64.powi(power));
+            let ticks = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|times| times * power));
+            return ticks.filter(|x| (least..=most).contains(x)).map(|x| (x, short(x))).collect();
+        }
         let step = round_step((most - least) / 4.0);
         let ticks = multiples(step, least, most).into_iter().filter(|x| *x > 0.0);
         return ticks.map(|x| (x, short(x))).collect();

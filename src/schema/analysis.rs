@@ -277,9 +277,11 @@ pub struct AxisEvidence {
     pub axis: String,
     /// Log marginal likelihood of one curve for all families, in nats.
     pub log_evidence: f64,
+    /// Standard error of that, of the numerical integration alone.
+    pub error: f64,
     /// How much more the best axis has: zero for the best.
     pub behind: f64,
-    /// How strong that is in the words of Kass and Raftery 1995: `none`, `positive`, `strong` or `very strong`; empty for the best.
+    /// How strong that is, less twice its numerical error, in the words of Kass and Raftery 1995: `none`, `positive`, `strong` or `very strong`; empty for the best.
     pub strength: String,
 }
 

@@ -217,3 +217,14 @@ fn seeds_that_scatter_make_larger_shifts_more_likely() {
     // One model of their mean would hide it.
     assert!(gain([180.0, 180.0]) < 0.0, "{}", gain([180.0, 180.0]));
 }
+
+#[test]
+fn published_families_are_one_curve_over_compute_rather_than_parameters_or_tokens() {
+    let file = crate::interop::read_curves(std::path::Path::new("tests/data/expemergence.csv")).unwrap();
+    let scores: Vec<PublishedScore> = file.scores.into_iter().filter(|one| one.task == "hindu_knowledge").collect();
+    let (_, analysis) = analyse_published("f", &scores, Options { axis: None, pool: true });
+    let found = &analysis.collapse[0];
+    assert_eq!((found.axes[0].axis.as_str(), found.models, found.families.len()), ("flops", 63, 22));
+    assert!(found.axes[1..].iter().all(|one| one.behind > 20.0 && one.strength == "very strong"), "{found:?}");
+    assert!(found.axes.iter().all(|one| one.error < 1.0), "{found:?}");
+}
