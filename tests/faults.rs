@@ -163,7 +163,7 @@ async fn an_endpoint_that_fails_limits_and_hangs_yields_failed_records_and_no_sc
     }
     let first = vec![Some(500), Some(500), Some(429), None, None, None, None];
     assert_eq!(statuses, [first, vec![None; 6]]);
-    let analysis = onset::analysis::analyse(&plan.manifest(String::new()), &records);
+    let analysis = onset::analysis::analyse(&plan.manifest(String::new()), &records, None);
     for curve in &analysis.curves {
         let point = &curve.points[0];
         assert_eq!((point.n, point.failed, point.score), (0, 2, None), "{curve:?}");

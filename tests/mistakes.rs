@@ -59,6 +59,9 @@ fn mistakes_in_the_configuration() {
     let hosted = CONFIG.replace("embedded:ladder", "http://127.0.0.1:9/v1");
     let no_scale = hosted.replace("models = \"all\"", "models = [{ name = \"m\" }]");
     insta::assert_snapshot!("config_no_scale", complaint(&no_scale, TASK, PROMPT));
+    let no_tokens = hosted.replace("models = \"all\"", "models = [{ name = \"m\", params = 5, checkpoint = 9 }]");
+    let text = complaint(&no_tokens, TASK, PROMPT);
+    assert!(text.contains("the checkpoint `m` does not say how many tokens it was trained on"), "{text}");
     insta::assert_snapshot!("config_bad_address", in_config("embedded:ladder", "localhost:8000"));
 }
 

@@ -16,6 +16,7 @@ use super::definition::ALPHA;
 use super::evidence::items_trend;
 use super::level::Level;
 use super::points::score;
+use super::ruler::Ruler;
 use super::words;
 
 /// Scorers that are the mean accuracy per character.
@@ -28,10 +29,10 @@ const RESAMPLES: usize = 200;
 
 /// Adds what the other metrics of the same records say of a curve that leaves a plateau. `cells` are the records per size, by
 /// rising scale.
-pub(super) fn examine(curve: &mut Curve, continuous: &[String], cells: &[(f64, &[&Record])], seed: u64) {
+pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, continuous: &[String], cells: &[(f64, &[&Record])], seed: u64) {
     let is_shaped =
         matches!(curve.verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau);
-    let Some(below) = curve.onset.below.filter(|_| is_shaped) else { return };
+    let Some(below) = curve.onset.below.filter(|_| is_shaped).map(|below| ruler.scale(below)) else { return };
     let measured: Vec<Early> = continuous.iter().filter_map(|metric| Early::of(metric, cells, below)).collect();
     let power = continuous
         .iter()
@@ -200,8 +201,9 @@ fn share(sizes: &[Vec<Spelled>]) -> Option<f64> {
 }
 
 /// The published scores of suddenness of an all-or-nothing curve, for comparison.
-pub(super) fn published_scores(curve: &mut Curve) {
-    let scores: Vec<(f64, f64)> = curve.points.iter().filter_map(|point| Some((point.x, point.score?))).collect();
+pub(super) fn published_scores(curve: &mut Curve, ruler: &Ruler) {
+    let scores: Vec<(f64, f64)> =
+        curve.points.iter().filter_map(|point| Some((ruler.scale(point.x), point.score?))).collect();
     let Some((breakthroughness, linearity)) = suddenness(&scores) else { return };
     let discontinuity = discontinuity(&scores);
     let values = [("breakthroughness", breakthroughness), ("linearity", linearity), ("discontinuity", discontinuity)];

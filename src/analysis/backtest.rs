@@ -6,11 +6,12 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::schema::{Analysis, Curve, Point, RunManifest};
+use crate::schema::{Analysis, Axis, Curve, ModelEntry, Point, RunManifest};
 
-use super::forecast::{self, Forecast, Foretold, Refusal, SIZES};
+use super::forecast::{self, Forecast, Foretold, Refused, SIZES};
 use super::likelihood::Items;
 use super::published::POOLED;
+use super::ruler::Ruler;
 
 /// The farthest that is foretold, in decades, and the ends of the bins of distance.
 const FARTHEST: f64 = 1.5;
@@ -79,16 +80,16 @@ pub struct Said {
     /// Upper end of it.
     pub high: Option<f64>,
     /// Why it refuses.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Refused>,
 }
 
 impl Said {
     fn point(method: Method, score: Option<f64>) -> Self {
-        let refusal = score.is_none().then_some(Refusal::FewSizes);
+        let refusal = score.is_none().then_some(Refused::FewSizes);
         Self { method, score, low: None, high: None, refusal }
     }
 
-    fn of(method: Method, found: Result<Foretold, Refusal>) -> Self {
+    fn of(method: Method, found: Result<Foretold, Refused>) -> Self {
         let (found, refusal) = (found.ok(), found.err());
         Self {
             method,
@@ -198,6 +199,8 @@ pub struct Backtest {
 struct Series<'a> {
     curve: &'a Curve,
     chance: f64,
+    ruler: Ruler,
+    unit: f64,
     points: Vec<(&'a Point, Items)>,
     soft: Vec<f64>,
     families: Vec<&'a str>,
@@ -223,13 +226,16 @@ pub fn backtest(manifest: &RunManifest, analysis: &Analysis) -> Backtest {
 impl<'a> Series<'a> {
     fn new(manifest: &'a RunManifest, analysis: &'a Analysis, curve: &'a Curve) -> Option<Self> {
         let chance = curve.chance?;
-        let unit = curve.points.first()?.x;
+        let axis = Axis::named(&curve.axis)?;
+        let of_curve = |model: &&ModelEntry| curve.points.iter().any(|point| point.model == model.name);
+        let ruler = Ruler::new(axis, manifest.models.iter().filter(of_curve).map(|model| &model.scale));
+        let unit = ruler.scale(curve.points.first()?.x);
         let points: Vec<(&Point, Items)> = curve
             .points
             .iter()
             .filter_map(|point| {
                 let n = point.n as f64;
-                let x = (point.x / unit).log10();
+                let x = (ruler.scale(point.x) / unit).log10();
                 Some((point, Items { x, right: point.score? * n, n }))
             })
             .collect();
@@ -254,7 +260,7 @@ impl<'a> Series<'a> {
             .unwrap_or_default();
         let family = |name: &str| manifest.models.iter().find(|model| model.name == name).map_or("", |model| &model.family);
         let families = points.iter().map(|(point, _)| family(&point.model)).collect();
-        Some(Self { curve, chance, points, soft, families })
+        Some(Self { curve, chance, ruler, unit, points, soft, families })
     }
 
     fn is_pooled(&self) -> bool {
@@ -363,7 +369,7 @@ impl<'a> Series<'a> {
             axis: self.curve.axis.clone(),
             largest: items.mean(),
             from: last.x,
-            x: last.x * (AHEAD * std::f64::consts::LN_10).exp(),
+            x: self.ruler.measure(self.unit * 10_f64.powf(x)),
             projected: forecast.at(x, items.n),
             by_shape: forecast.by_shape(x),
         })

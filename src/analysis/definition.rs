@@ -94,7 +94,10 @@ impl Definition {
             let at_chance = BetaBinomial::with_correlation(item.n, chance.max(SMALLEST_CHANCE), CORRELATION);
             item.mean() > chance + margin && at_chance.upper_tail(item.right) < ALPHA / before.len() as f64
         };
-        let run: Vec<f64> = items.iter().zip(above).rev().take_while(is_above).map(|(item, _)| item.x).collect();
+        // Of several models of one size, such as seeds, more than half have to be above: as for the largest by its median.
+        let tested: Vec<(&Items, &f64)> = items.iter().zip(above).collect();
+        let by_size = tested.chunk_by(|a, b| a.0.x.total_cmp(&b.0.x).is_eq());
+        let run = by_size.rev().take_while(|size| size.iter().filter(|one| is_above(one)).count() > size.len() / 2).count();
         let highest = (chance + margin).min(1.0 - 1e-9);
         // At or below the plateau's score if it were at the margin: as many wrong or more.
         let many = BetaBinomial::with_correlation(plateau.n, 1.0 - highest, CORRELATION / before.len() as f64);
@@ -111,7 +114,7 @@ impl Definition {
             p_largest: median(0.0),
             p_largest_less: median(FLIPS),
             p_after,
-            run: distinct(run.into_iter()),
+            run,
             after: distinct(after.iter().map(|item| item.x)),
         })
     }

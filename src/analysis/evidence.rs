@@ -31,6 +31,14 @@ pub(super) fn step_down(p_values: &[f64]) -> usize {
     p_values.iter().rposition(|p| *p > ALPHA).map_or(0, |last| last + 1)
 }
 
+/// The index of the first level of the smallest size from which on all models are above chance: of several models of one size,
+/// such as seeds, all have to be.
+pub(super) fn first_above(levels: &[Level], p_values: &[f64]) -> usize {
+    let first = step_down(p_values);
+    let Some(failed) = first.checked_sub(1).and_then(|last| levels.get(last)) else { return first };
+    first + levels.iter().skip(first).take_while(|level| level.x <= failed.x).count()
+}
+
 /// The two directions of a trend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trend {

@@ -190,7 +190,7 @@ impl Line {
 /// Why a forecast is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Refusal {
+pub enum Refused {
     /// Fewer than four sizes to learn from.
     FewSizes,
     /// No soft metric of the same models.
@@ -232,10 +232,10 @@ fn extrapolate(points: &[Transformed], x: f64) -> Option<(f64, f64)> {
 
 /// The one-step law: with Q the score over chance as a part of the headroom, log(-log Q) is linear in the logarithm of scale
 /// (OpenAI 2023, GPT-4 Technical Report; Hu et al. 2023 for pass rates).
-pub(super) fn one_step(training: &[Items], x: f64, n: f64, chance: f64) -> Result<Foretold, Refusal> {
+pub(super) fn one_step(training: &[Items], x: f64, n: f64, chance: f64) -> Result<Foretold, Refused> {
     let distinct = Sizes::new(&training.iter().map(|item| item.x).collect::<Vec<_>>(), chance);
     if distinct.is_none_or(|sizes| sizes.count < SIZES) {
-        return Err(Refusal::FewSizes);
+        return Err(Refused::FewSizes);
     }
     let points: Vec<Transformed> = training
         .iter()
@@ -251,12 +251,12 @@ pub(super) fn one_step(training: &[Items], x: f64, n: f64, chance: f64) -> Resul
         })
         .collect();
     if points.len() < 3 {
-        return Err(Refusal::AtChance);
+        return Err(Refused::AtChance);
     }
-    let (at, error) = extrapolate(&points, x).ok_or(Refusal::AtChance)?;
-    let before = extrapolate(&points, x - 1.0).ok_or(Refusal::AtChance)?.0;
+    let (at, error) = extrapolate(&points, x).ok_or(Refused::AtChance)?;
+    let before = extrapolate(&points, x - 1.0).ok_or(Refused::AtChance)?.0;
     if at >= before {
-        return Err(Refusal::NoProgress);
+        return Err(Refused::NoProgress);
     }
     let score = |y: f64| (1.0 - chance).mul_add((-y.exp()).exp(), chance);
     Ok(foretold(|[z, ..]| score(error.mul_add(z, at)), n))
@@ -264,19 +264,19 @@ pub(super) fn one_step(training: &[Items], x: f64, n: f64, chance: f64) -> Resul
 
 /// In two steps (Dubey et al. 2024 and Bhagia et al. 2024 in form): the soft metric over scale, linear, or where it is negative, as a
 /// log-probability is, a power law; and the score over the soft metric, logistic above chance.
-pub(super) fn two_step(training: &[Items], soft: &[f64], x: f64, n: f64, chance: f64) -> Result<Foretold, Refusal> {
+pub(super) fn two_step(training: &[Items], soft: &[f64], x: f64, n: f64, chance: f64) -> Result<Foretold, Refused> {
     let distinct = Sizes::new(&training.iter().map(|item| item.x).collect::<Vec<_>>(), chance);
     if distinct.is_none_or(|sizes| sizes.count < SIZES) {
-        return Err(Refusal::FewSizes);
+        return Err(Refused::FewSizes);
     }
     if soft.len() != training.len() {
-        return Err(Refusal::NoSoftMetric);
+        return Err(Refused::NoSoftMetric);
     }
     let above = training
         .iter()
         .filter(|item| BetaBinomial::with_correlation(item.n, chance.max(1e-3), CORRELATION).upper_tail(item.right) < 0.05);
     if above.count() < 2 {
-        return Err(Refusal::AtChance);
+        return Err(Refused::AtChance);
     }
     let is_negative = soft.iter().all(|value| *value < 0.0);
     let transform = |value: f64| if is_negative { -(-value).ln() } else { value };
@@ -286,11 +286,11 @@ pub(super) fn two_step(training: &[Items], soft: &[f64], x: f64, n: f64, chance:
         .zip(soft)
         .map(|(item, value)| Transformed { x: item.x, y: transform(*value), variance: 1e-9 })
         .collect();
-    let (at, error) = extrapolate(&points, x).ok_or(Refusal::NoProgress)?;
-    if at <= extrapolate(&points, x - 1.0).ok_or(Refusal::NoProgress)?.0 {
-        return Err(Refusal::NoProgress);
+    let (at, error) = extrapolate(&points, x).ok_or(Refused::NoProgress)?;
+    if at <= extrapolate(&points, x - 1.0).ok_or(Refused::NoProgress)?.0 {
+        return Err(Refused::NoProgress);
     }
-    let link = Link::fit(training, soft, chance).ok_or(Refusal::NoProgress)?;
+    let link = Link::fit(training, soft, chance).ok_or(Refused::NoProgress)?;
     Ok(foretold(|[z, low, slope]| link.moved([low, slope]).score(back(error.mul_add(z, at))), n))
 }
 
@@ -414,9 +414,9 @@ mod tests {
         let said = one_step(&items(law, 6), 4.0, N, 0.25).unwrap();
         assert!((said.score - law(4.0)).abs() < 0.02, "{said:?} {}", law(4.0));
         assert!(said.low < law(4.0) && law(4.0) < said.high);
-        assert_eq!(one_step(&items(|_| 0.25, 6), 4.0, N, 0.25), Err(Refusal::AtChance));
-        assert_eq!(one_step(&items(law, 3), 4.0, N, 0.25), Err(Refusal::FewSizes));
-        assert_eq!(one_step(&items(|x| 0.7 - 0.1 * x, 4), 3.0, N, 0.25), Err(Refusal::NoProgress));
+        assert_eq!(one_step(&items(|_| 0.25, 6), 4.0, N, 0.25), Err(Refused::AtChance));
+        assert_eq!(one_step(&items(law, 3), 4.0, N, 0.25), Err(Refused::FewSizes));
+        assert_eq!(one_step(&items(|x| 0.7 - 0.1 * x, 4), 3.0, N, 0.25), Err(Refused::NoProgress));
     }
 
     #[test]
@@ -427,9 +427,9 @@ mod tests {
         let values: Vec<f64> = training.iter().map(|item| soft(item.x)).collect();
         let said = two_step(&training, &values, 4.0, N, 0.0).unwrap();
         assert!((said.score - score(4.0)).abs() < 0.02, "{said:?} {}", score(4.0));
-        assert_eq!(two_step(&training, &[], 4.0, N, 0.0), Err(Refusal::NoSoftMetric));
-        assert_eq!(two_step(&items(|_| 0.25, 6), &values, 4.0, N, 0.25), Err(Refusal::AtChance));
+        assert_eq!(two_step(&training, &[], 4.0, N, 0.0), Err(Refused::NoSoftMetric));
+        assert_eq!(two_step(&items(|_| 0.25, 6), &values, 4.0, N, 0.25), Err(Refused::AtChance));
         let falling: Vec<f64> = values.iter().rev().copied().collect();
-        assert_eq!(two_step(&training, &falling, 4.0, N, 0.0), Err(Refusal::NoProgress));
+        assert_eq!(two_step(&training, &falling, 4.0, N, 0.0), Err(Refused::NoProgress));
     }
 }

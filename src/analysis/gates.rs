@@ -120,7 +120,7 @@ impl<'a> Gates<'a> {
     }
 
     /// What would change the verdict; of an unresolved curve, what is missing.
-    pub(super) fn change(&self, verdict: Verdict, unit: &str) -> String {
+    pub(super) fn change(&self, verdict: Verdict) -> String {
         let least = |shape: Shape| {
             format!(
                 "it stands as long as its probability is at least {LIKELY:.2}, now {:.2} whatever two items do",
@@ -158,18 +158,18 @@ impl<'a> Gates<'a> {
             Verdict::Flat => format!("{}; a larger model above chance would change it", likely(Shape::Flat)),
             Verdict::Inverse => least(Shape::Inverse),
             Verdict::UShaped => least(Shape::UShaped),
-            Verdict::Unresolved | Verdict::Inconclusive => self.missing(unit),
+            Verdict::Unresolved | Verdict::Inconclusive => self.missing(),
         }
     }
 
     /// What keeps an unresolved curve from the verdict that is nearest.
-    fn missing(&self, unit: &str) -> String {
+    fn missing(&self) -> String {
         let shapes = &self.posterior.shapes;
         let best = (0..Shape::COUNT).max_by(|a, b| shapes[*a].total_cmp(&shapes[*b])).unwrap_or_default();
         let mut lacks = Vec::new();
         let rise = shapes[Shape::Emergent as usize] + shapes[Shape::Breakthrough as usize];
         if best == Shape::TooShort as usize && shapes[best] >= LIKELY {
-            lacks.push(format!("models of fewer {unit} would tell whether there is a plateau before the rise"));
+            lacks.push("smaller models would tell whether there is a plateau before the rise".to_owned());
         } else if best == Shape::Flat as usize && shapes[best] >= LIKELY {
             if self.end > self.highest_flat() {
                 lacks.push(format!(

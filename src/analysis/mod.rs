@@ -6,16 +6,19 @@
 mod artefact;
 mod backtest;
 mod chance;
+mod collapse;
 mod definition;
 mod evidence;
 mod forecast;
 mod gates;
 mod level;
 mod likelihood;
+mod models;
 mod paired;
 mod points;
 mod posterior;
 mod published;
+mod ruler;
 mod shape;
 mod simulate;
 mod verdict;
@@ -23,74 +26,114 @@ mod words;
 
 use rayon::prelude::*;
 
-use crate::schema::{ANALYSIS_VERSION, Analysis, Curve, Evidence, Order, Record, RunManifest, ScoreRange, Task, Verdict};
+use crate::schema::{
+    ANALYSIS_VERSION, Analysis, Curve, Evidence, ModelEntry, Order, Record, Refusal, RunManifest, ScoreRange, Task, Verdict,
+};
 use crate::stats::benjamini_hochberg;
 
+pub use crate::schema::Axis;
 pub use backtest::{Accuracy, Backtest, Method, Prediction, Projection, Said, backtest};
-pub use forecast::{Foretold, Refusal};
-pub use points::Axis;
+pub use forecast::{Foretold, Refused};
 pub use published::{Options, analyse_published};
 pub use simulate::{Cell, ForecastCell, Setting, Truth, simulate, simulate_forecasts};
 
 use level::Level;
+use models::{Group, Trained, along_training, distinct, family, shared};
 use points::{Cells, Measured};
 use verdict::{Finding, Question};
 
 /// Metrics that mean "right or wrong" as the discontinuous scorer does, so that its chance is theirs too.
 const SAME_MEANING: [&str; 3] = ["exact-match", "numeric-equality", "choice"];
 
-/// Everything the records show: per task, prompt, metric and family one curve over the models by scale.
+/// Everything the records show: per task, prompt, metric and family one curve over the final models by scale, and one along every
+/// training run with three or more checkpoints. Models are ordered by `axis`, or by the first measure that all of a family have.
 #[must_use]
-pub fn analyse(manifest: &RunManifest, records: &[Record]) -> Analysis {
-    analyse_with(manifest, records, &|metric| crate::scorers::find(metric).map(|scorer| scorer.range()))
+pub fn analyse(manifest: &RunManifest, records: &[Record], axis: Option<Axis>) -> Analysis {
+    analyse_over(manifest, records, axis, &|metric| crate::scorers::find(metric).map(|scorer| scorer.range()))
 }
 
-/// `analyse` with the ranges of metrics given: none for a metric nobody knows.
+#[cfg(test)]
 fn analyse_with(
     manifest: &RunManifest,
     records: &[Record],
     range: &(dyn Fn(&str) -> Option<ScoreRange> + Sync),
 ) -> Analysis {
+    analyse_over(manifest, records, None, range)
+}
+
+/// `analyse` with the ranges of metrics given: none for a metric nobody knows.
+fn analyse_over(
+    manifest: &RunManifest,
+    records: &[Record],
+    axis: Option<Axis>,
+    range: &(dyn Fn(&str) -> Option<ScoreRange> + Sync),
+) -> Analysis {
     let cells = Cells::new(manifest, records);
-    let mut families: Vec<&str> = Vec::new();
-    for model in &manifest.models {
-        if !families.contains(&model.family.as_str()) {
-            families.push(&model.family);
-        }
-    }
-    let mut groups = Vec::new();
+    let (of_models, lacking) = groups(manifest, axis);
+    let is_refused =
+        |task: &str, prompt: &str| manifest.refused.iter().any(|refusal| refusal.task == task && refusal.prompt == prompt);
+    let mut asked = Vec::new();
     for task in &manifest.tasks {
         for prompt in manifest.prompts.iter().map(|prompt| prompt.name.as_str()) {
-            if manifest.refused.iter().any(|refusal| refusal.task == task.name && refusal.prompt == prompt) {
-                continue;
-            }
-            for metric in task.scorers() {
-                for family in &families {
-                    groups.push((task, prompt, metric, *family));
-                }
+            if !is_refused(&task.name, prompt) {
+                asked.push((task, prompt));
             }
         }
     }
-    let mut curves = in_parallel(&groups, |&(task, prompt, metric, family)| {
-        let axis = Axis::of(manifest, family);
-        let measured = cells.measure(task, prompt, family, metric, axis, range(metric));
+    let mut wanted = Vec::new();
+    for (task, prompt) in &asked {
+        for metric in task.scorers() {
+            wanted.extend(of_models.iter().map(|group| (*task, *prompt, metric, group)));
+        }
+    }
+    let mut curves = in_parallel(&wanted, |&(task, prompt, metric, group)| {
+        let measured = cells.measure(task, prompt, group, metric, range(metric));
         (!measured.is_empty()).then(|| {
-            let chance = chance(task, metric);
-            curve(task, family, prompt, metric, axis, measured, chance, manifest.seed)
+            let mut curve = curve(task, prompt, metric, group, measured, chance(task, metric), manifest.seed);
+            if curve.discontinuous {
+                let of_sizes = cells.of(&task.name, prompt, group);
+                artefact::examine(&mut curve, &group.ruler, &task.continuous, &of_sizes, manifest.seed);
+                chance::contradicted_by_items(&mut curve, &of_sizes);
+            }
+            curve
         })
     });
     adjust(&mut curves);
-    curves.par_iter_mut().filter(|curve| curve.discontinuous).for_each(|curve| {
-        let Some(task) = manifest.tasks.iter().find(|task| task.name == curve.task) else { return };
-        let (prompt, family) = (curve.prompt.clone(), curve.family.clone());
-        let of_sizes = cells.of(&task.name, &prompt, &family, Axis::of(manifest, &family));
-        artefact::examine(curve, &task.continuous, &of_sizes, manifest.seed);
-        chance::contradicted_by_items(curve, &of_sizes);
-    });
-    let order = order(manifest, &families, &curves);
-    let comparisons = paired::compare(manifest, records, &families);
-    let refused = manifest.refused.clone();
-    Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused, comparisons }
+    let labels: Vec<&str> = of_models.iter().map(|group| group.label.as_str()).collect();
+    let order = order(manifest, &labels, &curves);
+    let comparisons = paired::compare(manifest, records, &of_models);
+    let mut refused = manifest.refused.clone();
+    for reason in lacking {
+        refused.extend(asked.iter().map(|(task, prompt)| refusal(task, prompt, &reason)));
+    }
+    let collapse = Vec::new();
+    Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused, comparisons, collapse }
+}
+
+fn refusal(task: &Task, prompt: &str, reason: &str) -> Refusal {
+    Refusal { task: task.name.clone(), prompt: prompt.to_owned(), reason: reason.to_owned() }
+}
+
+/// The models of a run by curve, and why others have no place on the axis that was asked for.
+fn groups(manifest: &RunManifest, axis: Option<Axis>) -> (Vec<Group<'_, ModelEntry>>, Vec<String>) {
+    let (mut found, mut lacking) = (Vec::new(), Vec::new());
+    for name in distinct(manifest.models.iter().map(|model| model.family.as_str())) {
+        let own = family(manifest.models.iter().filter(|model| model.family == name));
+        if !own.finals.is_empty() {
+            let axis_of = axis.or_else(|| shared(&own.finals, 10)).or_else(|| shared(&own.finals, 0));
+            match Group::new(name, own.finals, axis_of.unwrap_or(Axis::Flops), axis.is_some()) {
+                Ok(group) => found.push(group.without(&own.loose)),
+                Err(words) => lacking.push(format!("{name}: {words}")),
+            }
+        }
+        for training in own.trainings {
+            match Group::new(&training.label, training.models, along_training(axis), axis.is_some()) {
+                Ok(group) => found.push(Group { is_training: true, ..group }),
+                Err(words) => lacking.push(format!("{}: {words}", training.label)),
+            }
+        }
+    }
+    (found, lacking)
 }
 
 /// The chance of a metric: the task's for the discontinuous scorer and metrics of the same meaning.
@@ -100,44 +143,47 @@ fn chance(task: &Task, metric: &str) -> Option<f64> {
 }
 
 /// The curves of groups, in their order whatever the number of threads; each curve is the work of one.
-fn in_parallel<G: Sync>(groups: &[G], curve: impl Fn(&G) -> Option<Curve> + Sync + Send) -> Vec<Curve> {
+fn in_parallel<G: Sync, C: Send>(groups: &[G], curve: impl Fn(&G) -> Option<C> + Sync + Send) -> Vec<C> {
     groups.par_iter().with_max_len(1).filter_map(curve).collect()
 }
 
-/// One curve and its verdict.
-#[expect(clippy::too_many_arguments, reason = "what a curve is known by, and what was measured")]
-fn curve(
+/// One curve and its verdict, in units of its axis.
+fn curve<M: Trained>(
     task: &Task,
-    family: &str,
     prompt: &str,
     metric: &str,
-    axis: Axis,
+    group: &Group<'_, M>,
     measured: Vec<Measured>,
     chance: Option<f64>,
     seed: u64,
 ) -> Curve {
-    let question = Question { chance, unit: axis.unit(), seed, is_pooled: family == published::POOLED };
-    let finding = robust(&question, &measured);
+    let ruler = &group.ruler;
+    let question = Question { chance, ruler, seed, is_pooled: group.is_pooled };
+    let mut finding = robust(&question, &measured);
+    finding.evidence.splice(0..0, group.left_out.iter().cloned());
+    let points: Vec<_> = measured.into_iter().map(|one| one.point).collect();
+    let known: Vec<f64> = points.iter().map(|point| point.x).collect();
     let mut curve = Curve {
         task: task.name.clone(),
-        family: family.to_owned(),
+        family: group.label.clone(),
         prompt: prompt.to_owned(),
         metric: metric.to_owned(),
-        axis: axis.name().to_owned(),
+        axis: ruler.axis.name().to_owned(),
+        is_training: group.is_training,
         discontinuous: metric == task.discontinuous,
         chance,
-        points: measured.into_iter().map(|one| one.point).collect(),
+        points,
         verdict: finding.verdict,
         emergence: finding.emergence,
         p_value: finding.p_value,
         q_value: None,
-        onset: finding.onset,
-        sharpness: finding.sharpness,
+        onset: ruler.onset(&finding.onset, &known),
+        sharpness: finding.sharpness.map(|decades| ruler.length(decades)),
         evidence: finding.evidence,
     };
     if curve.discontinuous {
         chance::contradicted_by_models(&mut curve);
-        artefact::published_scores(&mut curve);
+        artefact::published_scores(&mut curve, ruler);
     }
     curve
 }
@@ -215,12 +261,14 @@ fn order(manifest: &RunManifest, families: &[&str], curves: &[Curve]) -> Vec<Ord
     let mut orders = Vec::new();
     for task in &manifest.tasks {
         for family in families {
-            let mut prompts: Vec<(String, Option<f64>)> = curves
-                .iter()
-                .filter(|curve| curve.discontinuous && curve.task == task.name && curve.family == *family)
-                .map(|curve| (curve.prompt.clone(), curve.onset.above))
-                .collect();
-            prompts.sort_by(|a, b| a.1.unwrap_or(f64::INFINITY).total_cmp(&b.1.unwrap_or(f64::INFINITY)));
+            let own =
+                || curves.iter().filter(|curve| curve.discontinuous && curve.task == task.name && curve.family == *family);
+            let mut prompts: Vec<(String, Option<f64>)> =
+                own().map(|curve| (curve.prompt.clone(), curve.onset.above)).collect();
+            // The curves of a task and family share their axis.
+            let axis = own().next().and_then(|curve| Axis::named(&curve.axis)).unwrap_or(Axis::Flops);
+            let place = |above: Option<f64>| above.map_or(f64::INFINITY, |above| axis.coordinate(above));
+            prompts.sort_by(|a, b| place(a.1).total_cmp(&place(b.1)));
             if !prompts.is_empty() {
                 orders.push(Order { task: task.name.clone(), family: (*family).to_owned(), prompts });
             }

@@ -14,7 +14,8 @@ use crate::stats::{holm, mcnemar, paired_interval, paired_mean};
 
 use super::definition::ALPHA;
 use super::evidence::step_down;
-use super::points::Axis;
+use super::models::Group;
+use super::ruler::Ruler;
 use super::words;
 
 /// Resamples of the items behind the interval of a crossing.
@@ -32,9 +33,8 @@ type Cell<'a> = BTreeMap<Item<'a>, &'a Record>;
 /// One comparison to be made.
 struct Question<'a> {
     task: &'a Task,
-    family: &'a str,
+    group: &'a Group<'a, ModelEntry>,
     metric: &'a str,
-    axis: Axis,
     kind: ComparisonKind,
     prompt: &'a str,
     /// The other prompt; none for sizes.
@@ -49,7 +49,8 @@ struct Pairs<'a> {
 }
 
 /// Every comparison of a run: per task the prompts against their baselines, the other pairs of prompts, then the sizes.
-pub(super) fn compare(manifest: &RunManifest, records: &[Record], families: &[&str]) -> Vec<Comparison> {
+/// Checkpoints are not compared: the next smaller one is an earlier state of the same model.
+pub(super) fn compare(manifest: &RunManifest, records: &[Record], groups: &[Group<'_, ModelEntry>]) -> Vec<Comparison> {
     let mut cells: BTreeMap<[&str; 4], Cell<'_>> = BTreeMap::new();
     for record in records {
         let key = [record.task.as_str(), &record.prompt, &record.family, &record.model];
@@ -61,10 +62,8 @@ pub(super) fn compare(manifest: &RunManifest, records: &[Record], families: &[&s
             |prompt: &str| manifest.refused.iter().any(|refusal| refusal.task == task.name && refusal.prompt == prompt);
         let prompts: Vec<&Prompt> = manifest.prompts.iter().filter(|prompt| !is_refused(&prompt.name)).collect();
         let ask = |kind, prompt, baseline, metric| {
-            families.iter().map(move |&family| {
-                let axis = Axis::of(manifest, family);
-                Question { task, family, metric, axis, kind, prompt, baseline }
-            })
+            let groups = groups.iter().filter(|group| !group.is_training);
+            groups.map(move |group| Question { task, group, metric, kind, prompt, baseline })
         };
         for (kind, prompt, baseline) in pairs(&prompts) {
             questions.extend(ask(kind, prompt, Some(baseline), task.discontinuous.as_str()));
@@ -75,11 +74,7 @@ pub(super) fn compare(manifest: &RunManifest, records: &[Record], families: &[&s
             }
         }
     }
-    questions
-        .par_iter()
-        .with_max_len(1)
-        .filter_map(|question| comparison(question, &manifest.models, &cells, manifest.seed))
-        .collect()
+    questions.par_iter().with_max_len(1).filter_map(|question| comparison(question, &cells, manifest.seed)).collect()
 }
 
 /// The pairs of prompts: those of a prompt and its baseline first, then the others, each in the order of the run.
@@ -105,18 +100,12 @@ fn pairs<'a>(prompts: &[&'a Prompt]) -> Vec<(ComparisonKind, &'a str, &'a str)> 
 }
 
 /// One comparison; none when no model has a record on either side.
-fn comparison<'a>(
-    question: &Question<'a>,
-    models: &'a [ModelEntry],
-    cells: &BTreeMap<[&'a str; 4], Cell<'a>>,
-    seed: u64,
-) -> Option<Comparison> {
-    let Question { task, family, metric, axis, kind, mut prompt, mut baseline } = *question;
-    let mut own: Vec<(f64, &'a ModelEntry)> = models
-        .iter()
-        .filter(|model| model.family == family)
-        .filter_map(|model| Some((axis.place(&model.scale)?, model)))
-        .collect();
+fn comparison<'a>(question: &Question<'a>, cells: &BTreeMap<[&'a str; 4], Cell<'a>>, seed: u64) -> Option<Comparison> {
+    let Question { task, group, metric, kind, mut prompt, mut baseline } = *question;
+    let (family, ruler) = (group.label.as_str(), &group.ruler);
+    let measure_of = |model: &ModelEntry| ruler.axis.measure(&model.scale);
+    let mut own: Vec<(f64, &'a ModelEntry)> =
+        group.models.iter().filter_map(|model| Some((ruler.scale(measure_of(model)?), *model))).collect();
     own.sort_by(|a, b| {
         let place = |model: &ModelEntry| (model.scale.checkpoint.unwrap_or(u64::MAX), model.scale.seed);
         a.0.total_cmp(&b.0).then_with(|| (place(a.1), &a.1.name).cmp(&(place(b.1), &b.1.name)))
@@ -157,7 +146,7 @@ fn comparison<'a>(
         task: task.name.clone(),
         family: family.to_owned(),
         metric: metric.to_owned(),
-        axis: axis.name().to_owned(),
+        axis: ruler.axis.name().to_owned(),
         kind,
         prompt: prompt.to_owned(),
         baseline: baseline.map(str::to_owned),
@@ -167,7 +156,15 @@ fn comparison<'a>(
         hurts,
         words: String::new(),
     };
-    comparison.words = in_words(&comparison, axis.unit());
+    comparison.words = in_words(&comparison, ruler);
+    // Everything was found on scales; what is handed on is in units of the axis.
+    let known: Vec<f64> = own.iter().filter_map(|(_, model)| measure_of(model)).collect();
+    let back = |scale: f64| ruler.back(scale, &known);
+    comparison.points.iter_mut().for_each(|point| point.x = back(point.x));
+    let helps = &mut comparison.helps;
+    for place in [&mut helps.below, &mut helps.above, &mut helps.crossing, &mut helps.low, &mut helps.high] {
+        *place = place.map(back);
+    }
     Some(comparison)
 }
 
@@ -430,13 +427,14 @@ impl Curve {
 }
 
 /// The finding as a sentence.
-fn in_words(comparison: &Comparison, unit: &str) -> String {
+fn in_words(comparison: &Comparison, ruler: &Ruler) -> String {
+    let unit = ruler.axis.unit();
     let Comparison { points, helps, better, hurts, prompt, .. } = comparison;
     let places = |names: &[String], keep: &dyn Fn(f64) -> bool| -> Option<String> {
         let mut places: Vec<f64> =
             points.iter().filter(|point| names.contains(&point.model) && keep(point.x)).map(|point| point.x).collect();
         places.dedup_by(|a, b| a.total_cmp(b).is_eq());
-        (!places.is_empty()).then(|| places.iter().map(|x| words::scale(*x)).collect::<Vec<_>>().join(", "))
+        (!places.is_empty()).then(|| places.iter().map(|x| ruler.text(*x)).collect::<Vec<_>>().join(", "))
     };
     let worse = places(hurts, &|_| true);
     let Some(baseline) = &comparison.baseline else {
@@ -463,7 +461,7 @@ fn in_words(comparison: &Comparison, unit: &str) -> String {
         clauses.push(with_unit(format!("{down} at {worse}")));
     }
     let single = places(better, &|x| helps.above.is_none_or(|above| x < above));
-    match (single, helps.above.map(words::scale), helps.below) {
+    match (single, helps.above.map(|above| ruler.text(above)), helps.below) {
         (_, Some(_), None) => clauses.push(format!("{up} at every size")),
         (None, Some(above), _) => clauses.push(format!("{} on", with_unit(format!("{up} from {above}")))),
         (Some(single), Some(above), _) => {
@@ -483,17 +481,17 @@ fn in_words(comparison: &Comparison, unit: &str) -> String {
     }
     let crossing = helps.crossing.filter(|_| !better.is_empty() || helps.above.is_some());
     let crossing =
-        crossing.map_or_else(String::new, |crossing| format!("crossing at {}; ", crossing_words(crossing, helps)));
+        crossing.map_or_else(String::new, |crossing| format!("crossing at {}; ", crossing_words(crossing, helps, ruler)));
     format!("{prompt} {} against {baseline} ({crossing}at the largest {})", clauses.join(" and "), difference(last))
 }
 
 /// A crossing with its interval, and how many resamples had one where that is in doubt.
-fn crossing_words(crossing: f64, helps: &Helps) -> String {
-    let low = helps.low.map_or_else(|| "below the smallest".to_owned(), words::scale);
-    let high = helps.high.map_or_else(|| "above the largest".to_owned(), words::scale);
+fn crossing_words(crossing: f64, helps: &Helps, ruler: &Ruler) -> String {
+    let low = helps.low.map_or_else(|| "below the smallest".to_owned(), |low| ruler.text(low));
+    let high = helps.high.map_or_else(|| "above the largest".to_owned(), |high| ruler.text(high));
     let share = helps.resamples.filter(|share| *share < SURE);
     let doubt = share.map_or_else(String::new, |share| format!(" in {:.0} % of the resamples", share * 100.0));
-    format!("{} [{low}, {high}]{doubt}", words::scale(crossing))
+    format!("{} [{low}, {high}]{doubt}", ruler.text(crossing))
 }
 
 /// A difference with its sign and interval.

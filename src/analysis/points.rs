@@ -2,66 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::schema::{DataSource, ModelEntry, Outcome, Point, Record, RunManifest, Scale, ScoreRange, Task};
+use crate::schema::{DataSource, ModelEntry, Outcome, Point, Record, RunManifest, ScoreRange, Task};
 use crate::stats::{Interval, bootstrap_mean, wilson};
 
 use super::level::Level;
+use super::models::Group;
 
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 1_000;
-
-/// What models are ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Axis {
-    /// Training compute.
-    Flops,
-    /// Parameters.
-    Params,
-    /// Training tokens.
-    Tokens,
-}
-
-impl Axis {
-    /// Every axis, the one that is preferred first.
-    pub const ALL: [Self; 3] = [Self::Flops, Self::Params, Self::Tokens];
-
-    /// The axis of a family: the first one that every model has, or else that any has.
-    pub(super) fn of(manifest: &RunManifest, family: &str) -> Self {
-        let models = || manifest.models.iter().filter(|model| model.family == family);
-        let full = Self::ALL.into_iter().find(|axis| models().all(|model| axis.place(&model.scale).is_some()));
-        let some = || Self::ALL.into_iter().find(|axis| models().any(|model| axis.place(&model.scale).is_some()));
-        full.or_else(some).unwrap_or(Self::Flops)
-    }
-
-    /// The word used in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flops => "flops",
-            Self::Params => "params",
-            Self::Tokens => "tokens",
-        }
-    }
-
-    /// The unit in words.
-    pub(super) fn unit(self) -> &'static str {
-        match self {
-            Self::Flops => "FLOPs",
-            Self::Params => "parameters",
-            Self::Tokens => "training tokens",
-        }
-    }
-
-    /// Where a model stands; none when unknown, or not a place on a logarithmic axis.
-    pub(super) fn place(self, scale: &Scale) -> Option<f64> {
-        let place = match self {
-            Self::Flops => scale.flops,
-            Self::Params => scale.params,
-            Self::Tokens => scale.tokens,
-        };
-        place.filter(|x| x.is_finite() && *x > 0.0)
-    }
-}
 
 /// A point and what the tests need to know of it.
 #[derive(Debug, Clone)]
@@ -79,7 +27,6 @@ pub(super) struct Measured {
 /// The records of a run by task, prompt, family and model.
 #[derive(Debug)]
 pub(super) struct Cells<'a> {
-    models: &'a [ModelEntry],
     records: BTreeMap<[&'a str; 4], Vec<&'a Record>>,
     planned: BTreeMap<&'a str, usize>,
 }
@@ -110,7 +57,7 @@ impl<'a> Cells<'a> {
         if complete {
             planned.clear();
         }
-        Self { models: &manifest.models, records: cells, planned }
+        Self { records: cells, planned }
     }
 
     /// The records of every size of a curve, by rising scale.
@@ -118,58 +65,55 @@ impl<'a> Cells<'a> {
         &'b self,
         task: &'b str,
         prompt: &'b str,
-        family: &'b str,
-        axis: Axis,
+        group: &'b Group<'_, ModelEntry>,
     ) -> Vec<(f64, &'b [&'b Record])> {
         let records: &'b BTreeMap<[&'b str; 4], Vec<&'b Record>> = &self.records;
-        let mut cells: Vec<(f64, &[&Record])> = self
+        let mut cells: Vec<(f64, &[&Record])> = group
             .models
             .iter()
-            .filter(|model| model.family == family)
             .filter_map(|model| {
-                let records = records.get(&[task, prompt, family, model.name.as_str()])?;
-                Some((axis.place(&model.scale)?, records.as_slice()))
+                let records = records.get(&[task, prompt, model.family.as_str(), model.name.as_str()])?;
+                Some((group.ruler.scale(group.ruler.axis.measure(&model.scale)?), records.as_slice()))
             })
             .collect();
         cells.sort_by(|a, b| a.0.total_cmp(&b.0));
         cells
     }
 
-    /// The points of one curve by rising scale; models without a place on the axis, or neither asked nor planned, are left
-    /// out.
+    /// The points of one curve by rising scale; models that were neither asked nor planned are left out.
     pub(super) fn measure(
         &self,
         task: &Task,
         prompt: &str,
-        family: &str,
+        group: &Group<'_, ModelEntry>,
         metric: &str,
-        axis: Axis,
         range: Option<ScoreRange>,
     ) -> Vec<Measured> {
         let planned = self.planned.get(task.name.as_str()).copied().unwrap_or_default();
-        let mut measured: Vec<Measured> = self
+        let mut measured: Vec<Measured> = group
             .models
             .iter()
-            .filter(|model| model.family == family)
             .filter_map(|model| {
-                let x = axis.place(&model.scale)?;
-                let key = [task.name.as_str(), prompt, family, model.name.as_str()];
+                let x = group.ruler.axis.measure(&model.scale)?;
+                let key = [task.name.as_str(), prompt, model.family.as_str(), model.name.as_str()];
                 let records = self.records.get(&key).map(Vec::as_slice).unwrap_or_default();
-                (!records.is_empty() || planned > 0).then(|| measure(model, x, records, planned, metric, range))
+                (!records.is_empty() || planned > 0)
+                    .then(|| measure(model, x, group.ruler.scale(x), records, planned, metric, range))
             })
             .collect();
         measured.sort_by(|a, b| {
             let place = |one: &Measured| (one.point.checkpoint.unwrap_or(u64::MAX), one.point.seed);
-            a.point.x.total_cmp(&b.point.x).then_with(|| place(a).cmp(&place(b)))
+            a.level.x.total_cmp(&b.level.x).then_with(|| place(a).cmp(&place(b)))
         });
         measured
     }
 }
 
-/// One model's point.
+/// One model's point, whose measure is `x` and whose scale is `scale`.
 fn measure(
     model: &ModelEntry,
     x: f64,
+    scale: f64,
     records: &[&Record],
     planned: usize,
     metric: &str,
@@ -178,7 +122,7 @@ fn measure(
     let mut scores: Vec<f64> = records.iter().filter_map(|record| score(record, metric)).collect();
     // Sums must not depend on the order in which records arrived.
     scores.sort_by(f64::total_cmp);
-    let level = Level::new(x, &scores);
+    let level = Level::new(scale, &scores);
     let count = |outcome: Outcome| records.iter().filter(|record| record.outcome == outcome).count();
     let missing = planned.saturating_sub(records.len());
     let unscored = records.len() - scores.len() + missing;

@@ -29,6 +29,10 @@ const BEST_DRAWS: usize = 48;
 const POLISHING: usize = 120;
 /// Numbers that are free in the noise about a curve.
 const NOISE_PARAMETERS: usize = 2;
+/// Runs behind a log evidence, and nats behind the best family beyond which a family adds nothing to it, roughly as these are
+/// known.
+const RUNS: u64 = 4;
+const NEGLECTED: f64 = 8.0;
 /// Draws of each family that are looked at, and the probability below which a family is not.
 const LOOKED_AT: usize = 1_000;
 const NEGLIGIBLE: f64 = 1e-7;
@@ -228,6 +232,43 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
     let rise = |sums: &[f64; Shape::COUNT]| sums[Shape::Emergent as usize] + sums[Shape::Breakthrough as usize];
     let least_rise = sums.iter().map(rise).fold(1.0, f64::min);
     Posterior { shapes: sums[0], least, least_rise, criteria: weighed.criteria(), draws: kept }
+}
+
+/// The logarithm of the probability of the data under all families of curves with their priors, in nats, and its numerical standard
+/// error. Importance sampling is good enough for the weights of families and not for differences of a nat between data sets, so
+/// tempered sequential Monte Carlo is run several times, for the families that matter.
+pub(super) fn log_evidence(items: &[Items], sizes: &Sizes, is_pooled: bool) -> (f64, f64) {
+    let likelihood = Likelihood::new(items, *sizes, is_pooled);
+    let log = |family: &dyn CurveFamily, cube: &[f64; DIMENSIONS]| {
+        let (proposal, noise) = likelihood.propose(family, cube);
+        likelihood.log(&proposal, noise)
+    };
+    let screened: Vec<(&dyn CurveFamily, f64)> = CURVES
+        .iter()
+        .map(|family| {
+            (*family, adaptive(EFFORT, f64::NEG_INFINITY, |cube| log(*family, cube)).log_integral + family.prior().ln())
+        })
+        .collect();
+    let best = screened.iter().map(|(_, log)| *log).fold(f64::NEG_INFINITY, f64::max);
+    let sum = |logs: &[f64]| {
+        let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        most + logs.iter().map(|log| (log - most).exp()).sum::<f64>().ln()
+    };
+    let runs: Vec<f64> = (1..=RUNS)
+        .map(|seed| {
+            let families = screened.iter().filter(|(_, log)| *log > best - NEGLECTED);
+            let joint: Vec<f64> = families
+                .map(|(family, _)| {
+                    tempered(EFFORT.particles, seed, |cube| log(*family, cube)).log_integral + family.prior().ln()
+                })
+                .collect();
+            sum(&joint)
+        })
+        .collect();
+    let n = RUNS as f64;
+    let mean = runs.iter().sum::<f64>() / n;
+    let variance = runs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (sum(&runs) - n.ln(), (variance / n).sqrt())
 }
 
 /// The models at which two items may go the other way, with the direction: 0 more right, 1 fewer.

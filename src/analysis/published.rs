@@ -1,14 +1,16 @@
 //! Curves of scores that were published without their records.
 
 use crate::schema::{
-    ANALYSIS_VERSION, Analysis, AnswerKind, DataSource, Evidence, ModelEntry, Point, Prompt, PublishedScore, RunManifest,
-    Task,
+    ANALYSIS_VERSION, Analysis, AnswerKind, Axis, DataSource, Evidence, ModelEntry, Point, Prompt, PublishedScore,
+    RunManifest, Task,
 };
 use crate::stats::wilson;
 
+use super::collapse::collapse;
 use super::level::Level;
-use super::points::{Axis, Measured};
-use super::{adjust, curve, in_parallel, order};
+use super::models::{Group, along_training, distinct, family, shared};
+use super::points::Measured;
+use super::{adjust, curve, in_parallel, order, refusal};
 
 /// Items of a score that comes without their number.
 const ASSUMED_ITEMS: f64 = 200.0;
@@ -24,12 +26,21 @@ pub struct Options {
     pub pool: bool,
 }
 
-/// Analyses scores of a file: per task, prompt, metric and family one curve; with `pool` one of all families beside them.
+/// Scores of one task, prompt and metric that make one curve, or say why they make none.
+struct Wanted<'a> {
+    task: &'a Task,
+    prompt: &'a str,
+    metric: &'a str,
+    group: Result<Group<'a, PublishedScore>, String>,
+}
+
+/// Analyses scores of a file: per task, prompt, metric and family one curve of its final models, and one along every training
+/// run with three or more checkpoints; with `pool` one of the final models of all families beside them.
 #[must_use]
 pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options) -> (RunManifest, Analysis) {
     let manifest = manifest(name, scores);
     let families = distinct(scores.iter().map(|one| one.family.as_str()));
-    let mut groups: Vec<(&Task, &str, &str, &str, Vec<&PublishedScore>)> = Vec::new();
+    let (mut wanted, mut pools) = (Vec::new(), Vec::new());
     for task in &manifest.tasks {
         for prompt in manifest.prompts.iter().map(|prompt| prompt.name.as_str()) {
             for metric in task.scorers() {
@@ -37,24 +48,35 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
                     .iter()
                     .filter(|one| one.task == task.name && one.prompt == prompt && one.metric == metric)
                     .collect();
-                for family in &families {
-                    let of_family: Vec<_> = own.iter().copied().filter(|one| one.family == *family).collect();
-                    groups.push((task, prompt, metric, family, of_family));
+                let mut want = |group| wanted.push(Wanted { task, prompt, metric, group });
+                let mut all = Vec::new();
+                for name in &families {
+                    let of_family = family(own.iter().copied().filter(|one| one.family == *name));
+                    all.extend(of_family.finals.iter().copied());
+                    if !of_family.finals.is_empty() {
+                        want(group(name, of_family.finals, options.axis).map(|group| group.without(&of_family.loose)));
+                    }
+                    for training in of_family.trainings {
+                        let axis = along_training(options.axis);
+                        let group = Group::new(&training.label, training.models, axis, options.axis.is_some());
+                        want(group.map(|group| Group { is_training: true, ..group }));
+                    }
                 }
-                if options.pool && distinct(own.iter().map(|one| one.family.as_str())).len() > 1 {
-                    groups.push((task, prompt, metric, POOLED, own));
+                if options.pool && distinct(all.iter().map(|one| one.family.as_str())).len() > 1 {
+                    pools.push((task, prompt, metric, all.clone()));
+                    want(group(POOLED, all, options.axis).map(|group| Group { is_pooled: true, ..group }));
                 }
             }
         }
     }
-    groups.retain(|(.., scores)| !scores.is_empty());
-    let mut curves = in_parallel(&groups, |(task, prompt, metric, family, scores)| {
-        let axis = options.axis.unwrap_or_else(|| axis(scores));
+    let mut curves = in_parallel(&wanted, |Wanted { task, prompt, metric, group }| {
+        let group = group.as_ref().ok()?;
+        let scores = &group.models;
         let chance = median(scores.iter().filter_map(|one| one.chance).collect());
-        let measured: Vec<Measured> = measured(scores, axis);
+        let measured: Vec<Measured> = measured(group);
         let without = scores.iter().filter(|one| one.n.is_none()).count();
         (!measured.is_empty()).then(|| {
-            let mut curve = curve(task, family, prompt, metric, axis, measured, chance, 1);
+            let mut curve = curve(task, prompt, metric, group, measured, chance, 1);
             if without > 0 {
                 let words = format!(
                     "{without} of {} scores come without their number of items; {ASSUMED_ITEMS} are assumed, and every interval and \
@@ -68,34 +90,49 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
         })
     });
     adjust(&mut curves);
-    let mut families = families;
-    if options.pool {
-        families.push(POOLED);
+    let labels = distinct(curves.iter().map(|curve| curve.family.as_str()));
+    let order = order(&manifest, &labels, &curves);
+    let mut refused = Vec::new();
+    for Wanted { task, prompt, group, .. } in &wanted {
+        let reason = group.as_ref().err().map(|reason| refusal(task, prompt, reason));
+        refused.extend(reason.filter(|reason| !refused.contains(reason)));
     }
-    let order = order(&manifest, &families, &curves);
+    let collapse = in_parallel(&pools, |(task, prompt, metric, scores)| {
+        let chance = median(scores.iter().filter_map(|one| one.chance).collect())?;
+        collapse([&task.name, prompt, metric], scores, chance, level)
+    });
     // Published scores come without their items, so nothing can be paired.
-    let (refused, comparisons) = (Vec::new(), Vec::new());
-    let analysis = Analysis { version: ANALYSIS_VERSION, run: name.to_owned(), curves, order, refused, comparisons };
+    let comparisons = Vec::new();
+    let analysis =
+        Analysis { version: ANALYSIS_VERSION, run: name.to_owned(), curves, order, refused, comparisons, collapse };
     (manifest, analysis)
 }
 
-/// The first measure that seven in ten of the models have.
-fn axis(scores: &[&PublishedScore]) -> Axis {
-    let share = |axis: &Axis| scores.iter().filter(|one| axis.place(&one.scale).is_some()).count() * 10 >= scores.len() * 7;
-    Axis::ALL.into_iter().find(share).unwrap_or(Axis::Params)
+/// The models of a curve on the axis that was asked for, or else on the first one that seven in ten of them have.
+fn group<'a>(label: &str, scores: Vec<&'a PublishedScore>, axis: Option<Axis>) -> Result<Group<'a, PublishedScore>, String> {
+    let first = axis.or_else(|| shared(&scores, 7)).unwrap_or(Axis::Params);
+    let named = |reason| if label.is_empty() || label == POOLED { reason } else { format!("{label}: {reason}") };
+    Group::new(label, scores, first, axis.is_some()).map_err(named)
 }
 
-fn measured(scores: &[&PublishedScore], axis: Axis) -> Vec<Measured> {
-    let mut measured: Vec<Measured> = scores
+/// A score as so many items right at a scale.
+fn level(one: &PublishedScore, scale: f64) -> Level {
+    let n = one.n.unwrap_or(ASSUMED_ITEMS).round().max(1.0);
+    #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
+    let items = n as usize;
+    let right = one.score * n;
+    Level { x: scale, n: items, sum: right, squares: right }
+}
+
+fn measured(group: &Group<'_, PublishedScore>) -> Vec<Measured> {
+    let mut measured: Vec<Measured> = group
+        .models
         .iter()
         .filter_map(|one| {
-            let x = axis.place(&one.scale)?;
-            let n = one.n.unwrap_or(ASSUMED_ITEMS).round().max(1.0);
-            #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
-            let items = n as usize;
-            let right = one.score * n;
-            let level = Level { x, n: items, sum: right, squares: right };
-            let interval = wilson(right, n);
+            let x = group.ruler.axis.measure(&one.scale)?;
+            let level = level(one, group.ruler.scale(x));
+            let items = level.n;
+            let interval = wilson(level.sum, items as f64);
             let point = Point {
                 model: one.model.clone(),
                 seed: one.scale.seed,
@@ -117,23 +154,15 @@ fn measured(scores: &[&PublishedScore], axis: Axis) -> Vec<Measured> {
             Some(Measured { point, level, unscored: 0, range: None })
         })
         .collect();
-    measured.sort_by(|a, b| a.point.x.total_cmp(&b.point.x).then_with(|| a.point.model.cmp(&b.point.model)));
+    measured.sort_by(|a, b| {
+        a.level.x.total_cmp(&b.level.x).then_with(|| (&a.point.model, a.point.seed).cmp(&(&b.point.model, b.point.seed)))
+    });
     measured
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
-}
-
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut known = Vec::new();
-    for name in names {
-        if !known.contains(&name) {
-            known.push(name);
-        }
-    }
-    known
 }
 
 /// A manifest of what the file holds, so that the report can be written as for a run.
@@ -159,7 +188,12 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
     });
     let mut models: Vec<ModelEntry> = Vec::new();
     for one in scores {
-        if !models.iter().any(|model| model.name == one.model && model.family == one.family) {
+        let is_same = |model: &ModelEntry| {
+            let (own, other) = (&one.scale, &model.scale);
+            (&model.name, &model.family) == (&one.model, &one.family)
+                && (own.seed, own.checkpoint) == (other.seed, other.checkpoint)
+        };
+        if !models.iter().any(is_same) {
             models.push(ModelEntry {
                 name: one.model.clone(),
                 family: one.family.clone(),

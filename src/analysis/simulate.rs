@@ -5,12 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::schema::{Form, Proposal, Sizes, Verdict};
+use crate::schema::{Axis, Form, Proposal, Sizes, Verdict};
 use crate::stats::median;
 
 use super::forecast::{self, Forecast};
 use super::level::Level;
 use super::likelihood::Items;
+use super::ruler::Ruler;
 use super::shape::see;
 use super::verdict::{Question, judge};
 
@@ -296,7 +297,8 @@ fn one(setting: Setting, index: usize) -> (Verdict, f64, Option<(f64, bool)>) {
     let Some(Drawn { chance, sizes, proposal, levels }) = draw(setting, index) else {
         return (Verdict::Unresolved, 0.0, None);
     };
-    let finding = judge(&Question { chance: Some(chance), unit: "FLOPs", seed: 1, is_pooled: families > 1 }, &levels);
+    let ruler = Ruler::new(Axis::Flops, std::iter::empty());
+    let finding = judge(&Question { chance: Some(chance), ruler: &ruler, seed: 1, is_pooled: families > 1 }, &levels);
     let knee = match (finding.onset.knee, finding.onset.low, finding.onset.high) {
         (Some(knee), Some(low), Some(high)) if truth.is_emergent() => {
             let at = see(&proposal, &sizes).knee;

@@ -1,6 +1,8 @@
 use super::*;
 use crate::schema::{AnswerKind, DataSource, ModelEntry, Outcome, Parameters, Prompt, Refusal, Scale, Score, Task};
 
+mod axes;
+
 const N: usize = 400;
 
 /// A run of one task and one prompt over models a factor of four apart, with a rate of right answers per model.

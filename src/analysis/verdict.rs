@@ -5,12 +5,13 @@ use crate::curves::CURVES;
 use crate::schema::{Evidence, Onset, Sizes, Verdict};
 
 use super::definition::{ALPHA, Definition};
-use super::evidence::{Trend, above, dip, highest, items_trend, lowest, step_down, trend};
+use super::evidence::{Trend, above, dip, first_above, highest, items_trend, lowest, trend};
 use super::forecast::Forecast;
 use super::gates::Gates;
 use super::level::Level;
 use super::likelihood::Items;
 use super::posterior::{Posterior, posterior};
+use super::ruler::Ruler;
 use super::shape::{Seen, Shape};
 use super::words;
 
@@ -25,8 +26,8 @@ const MANY_MODELS: usize = 25;
 pub(super) struct Question<'a> {
     /// Chance, for metrics that have one.
     pub(super) chance: Option<f64>,
-    /// The unit of the axis in words.
-    pub(super) unit: &'a str,
+    /// The axis, and how a scale is read on it.
+    pub(super) ruler: &'a Ruler,
     /// Seed of the permutation test.
     pub(super) seed: u64,
     /// Whether the models are of several families.
@@ -51,7 +52,7 @@ pub(super) fn judge(question: &Question<'_>, levels: &[Level]) -> Finding {
         let mut finding = unfinished(part("resolution", Some(levels.len() as f64), None, words));
         // Where the ability is there at all can be said of any number of models.
         if let Some(chance) = question.chance {
-            finding.onset = onset(levels, step_down(&above(levels, chance)));
+            finding.onset = onset(levels, first_above(levels, &above(levels, chance)));
         }
         return finding;
     }
@@ -98,10 +99,10 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     let gates = Gates::new(&posterior, definition, levels, chance);
     let verdict = gates.verdict();
 
-    let first = step_down(&p_above);
-    let mut evidence = vec![shape_words(&posterior), part("change", None, None, gates.change(verdict, question.unit))];
+    let first = first_above(levels, &p_above);
+    let mut evidence = vec![shape_words(&posterior), part("change", None, None, gates.change(verdict))];
     if let Some(definition) = &definition {
-        evidence.extend(definition_words(definition, chance));
+        evidence.extend(definition_words(question, definition, chance));
     }
     let (_, after) = levels.split_at_checked(first).unwrap_or((levels, &[]));
     evidence.push(above_words(question, levels, after, &p_above, chance));
@@ -183,12 +184,12 @@ fn criterion_words(posterior: &Posterior, models: usize) -> Evidence {
     part("aicc", Some(first), None, words)
 }
 
-fn definition_words(definition: &Definition, chance: f64) -> Vec<Evidence> {
+fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64) -> Vec<Evidence> {
     let level = definition.plateau <= chance + definition.margin;
     let mut plateau = format!(
-        "the {} below the knee, over {:.1} decades, score {} on average, {} chance ({}) by more than {} ({})",
+        "the {} below the knee, over {}, score {} on average, {} chance ({}) by more than {} ({})",
         words::sizes(definition.before),
-        definition.decades,
+        question.ruler.distance(definition.decades),
         words::score(definition.plateau),
         if level { "not above" } else { "above" },
         words::score(chance),
@@ -303,8 +304,8 @@ fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_abo
     let words = if after.len() == 1 {
         format!(
             "only the largest, at {} {}, is above chance: it scores {} ({})",
-            words::scale(first.x),
-            question.unit,
+            question.ruler.text(first.x),
+            question.ruler.axis.unit(),
             words::score(first.mean()),
             words::p(p)
         )
@@ -312,8 +313,8 @@ fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_abo
         format!(
             "{} from {} {} on are above chance, with scores of {} to {} ({} at most)",
             words::models(after.len()),
-            words::scale(first.x),
-            question.unit,
+            question.ruler.text(first.x),
+            question.ruler.axis.unit(),
             words::score(lowest(after)),
             words::score(highest(after)),
             words::p(p)
@@ -326,8 +327,8 @@ fn dip_words(question: &Question<'_>, low: &Level, p: f64) -> Evidence {
     let words = format!(
         "the score falls to {} at {} {} and rises after it ({})",
         words::score(low.mean()),
-        words::scale(low.x),
-        question.unit,
+        question.ruler.text(low.x),
+        question.ruler.axis.unit(),
         words::p(p)
     );
     part("dip", Some(low.mean()), Some(p), words)

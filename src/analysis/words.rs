@@ -1,10 +1,5 @@
 //! Numbers as a reader wants them in a sentence.
 
-/// A scale: two figures and a power of ten.
-pub(super) fn scale(x: f64) -> String {
-    format!("{x:.1e}")
-}
-
 /// A score: three decimals, trailing zeros dropped.
 pub(super) fn score(value: f64) -> String {
     let text = format!("{value:.3}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::diagnose::Problem;
 use super::print::println;
 use super::{Global, exit, output, report};
-use crate::analysis::{Accuracy, Backtest, backtest};
+use crate::analysis::{Accuracy, Axis, Backtest, backtest};
 use crate::schema::{Analysis, RunManifest};
 
 /// Projections that are printed; all are in the document that `--json` prints.
@@ -19,7 +19,8 @@ pub(super) fn run(what: Option<&str>, axis: Option<&str>, pool: bool, out: &Path
         None => {
             let (store, manifest) = report::find(what, out)?;
             let records = store.records(&manifest.run).map_err(Problem::other)?;
-            let analysis = crate::analysis::analyse(&manifest, &records);
+            let axis = axis.map(report::named).transpose()?;
+            let analysis = crate::analysis::analyse(&manifest, &records, axis);
             (manifest, analysis)
         }
     };
@@ -57,16 +58,17 @@ fn print(found: &Backtest) {
     }
     let mut rows = output::table(&["task", "prompt", "at the largest", "projected", "90 % interval"]);
     for one in found.projections.iter().take(SHOWN) {
+        let place = |x: f64| Axis::named(&one.axis).map_or_else(|| x.to_string(), |axis| axis.text(x));
         let prompt = [one.prompt.as_str(), one.family.as_str()].into_iter().filter(|word| !word.is_empty());
         rows.add_row([
             one.task.clone(),
             prompt.collect::<Vec<_>>().join(", "),
-            format!("{:.3} at {:.1e}", one.largest, one.from),
-            format!("{:.3} at {:.1e}", one.projected.score, one.x),
+            format!("{:.3} at {}", one.largest, place(one.from)),
+            format!("{:.3} at {}", one.projected.score, place(one.x)),
             format!("{:.3} to {:.3}", one.projected.low, one.projected.high),
         ]);
     }
-    println!("Projections, to ten times the largest model; no such model was run:\n{rows}");
+    println!("Projections, a decade beyond the largest model; no such model was run:\n{rows}");
     if found.projections.len() > SHOWN {
         println!("and {} more (--json has all)", found.projections.len() - SHOWN);
     }

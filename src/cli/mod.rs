@@ -122,8 +122,8 @@ enum Command {
     Analyze {
         /// The run, the last one by default; or a file whose name ends in .csv.
         what: Option<String>,
-        /// What the models of a file are ordered by.
-        #[arg(long, value_name = "flops|params|tokens")]
+        /// What models are ordered by; by default the first of these that they have.
+        #[arg(long, value_name = "flops|params|tokens|loss|perplexity")]
         x: Option<String>,
         /// Analyse the models of all families of a file as one curve too.
         #[arg(long, value_name = "families")]
@@ -169,8 +169,8 @@ enum Command {
     Backtest {
         /// The run, the last one by default; or a file whose name ends in .csv.
         what: Option<String>,
-        /// What the models of a file are ordered by.
-        #[arg(long, value_name = "flops|params|tokens")]
+        /// What models are ordered by.
+        #[arg(long, value_name = "flops|params|tokens|loss|perplexity")]
         x: Option<String>,
         /// Foretell the models of all families of a file together too, and each family from the others.
         #[arg(long, value_name = "families")]
@@ -249,10 +249,10 @@ pub fn main() -> ExitCode {
         Command::Analyze { what: Some(file), x, pool, results } if report::is_file(&file) => {
             report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)
         }
-        Command::Analyze { x: Some(_), .. } | Command::Analyze { pool: Some(_), .. } => {
-            Err(diagnose::Problem::other("--x and --pool are for files whose name ends in .csv"))
+        Command::Analyze { pool: Some(_), .. } => {
+            Err(diagnose::Problem::other("--pool is for files whose name ends in .csv"))
         }
-        Command::Analyze { what, results, .. } => report::analyze(what.as_deref(), &results.out, global),
+        Command::Analyze { what, x, results, .. } => report::analyze(what.as_deref(), x.as_deref(), &results.out, global),
         Command::Backtest { what, x, pool, results } => {
             backtest::run(what.as_deref(), x.as_deref(), pool.is_some(), &results.out, global)
         }

@@ -10,7 +10,8 @@ use super::Global;
 use super::print::{eprintln, println};
 use crate::plan::Plan;
 use crate::report::{
-    BASELINE_HEADER, MARKS, SIZES_HEADER, VERDICT_HEADER, baseline_rows, pairs_lead, size_rows, verdict_rows,
+    BASELINE_HEADER, COLLAPSE, MARKS, SIZES_HEADER, VERDICT_HEADER, baseline_rows, collapse_rows, pairs_lead, size_rows,
+    verdict_rows,
 };
 use crate::runner::Summary;
 use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
@@ -83,8 +84,15 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
         titled(title, &BASELINE_HEADER, baselines);
         println!("{MARKS}");
     }
+    let collapses = collapse_rows(analysis);
+    if !collapses.is_empty() {
+        println!("\n{COLLAPSE}:");
+    }
+    for (of, words) in collapses {
+        println!("{of}: {words}");
+    }
     for refusal in &analysis.refused {
-        println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
+        println!("left out: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
     }
 }
 

@@ -7,7 +7,7 @@ use super::diagnose::Problem;
 use super::print::eprintln;
 use super::run::store_path;
 use super::{Global, exit, output};
-use crate::schema::{Analysis, RunManifest};
+use crate::schema::{Analysis, Axis, RunManifest};
 use crate::store::{Store, StoreError};
 use crate::{analysis, interop, report};
 
@@ -40,6 +40,37 @@ pub(super) fn open(out: &Path) -> Result<Store, Problem> {
     })
 }
 
+/// Reasons for a refusal that are said.
+const SHOWN_REASONS: usize = 4;
+
+/// The axis of that name.
+pub(super) fn named(name: &str) -> Result<Axis, Problem> {
+    let known = Axis::ALL.map(Axis::name);
+    Axis::named(name)
+        .ok_or_else(|| Problem::with_help(format!("no axis `{name}`"), &crate::config::suggestion(name, &known)))
+}
+
+/// Refuses an analysis in which no curve has a place on the axis.
+fn is_there(analysis: &Analysis) -> Result<(), Problem> {
+    let mut reasons: Vec<&str> = Vec::new();
+    for refusal in &analysis.refused {
+        if !reasons.contains(&refusal.reason.as_str()) {
+            reasons.push(&refusal.reason);
+        }
+    }
+    if analysis.curves.is_empty() && !reasons.is_empty() {
+        let more = reasons.len().saturating_sub(SHOWN_REASONS);
+        reasons.truncate(SHOWN_REASONS);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let words = format!("no curve has this axis. {}{more}", reasons.join("; "));
+        return Err(Problem::with_help(
+            words,
+            "--x names another axis, and without it every curve has one that its models share",
+        ));
+    }
+    Ok(())
+}
+
 /// Analyses a file of scores and writes the same files as for a run, under the file's name.
 pub(super) fn analyze_file(file: &Path, axis: Option<&str>, pool: bool, out: &Path, global: &Global) -> Result<u8, Problem> {
     let (manifest, analysis) = of_file(file, axis, pool, global)?;
@@ -60,17 +91,7 @@ pub(super) fn of_file(
     pool: bool,
     global: &Global,
 ) -> Result<(RunManifest, Analysis), Problem> {
-    let axis =
-        match axis {
-            None => None,
-            Some(name) => {
-                let known = analysis::Axis::ALL.map(analysis::Axis::name);
-                let found = analysis::Axis::ALL.into_iter().find(|axis| axis.name() == name);
-                Some(found.ok_or_else(|| {
-                    Problem::with_help(format!("no axis `{name}`"), &crate::config::suggestion(name, &known))
-                })?)
-            }
-        };
+    let axis = axis.map(named).transpose()?;
     let read = interop::read_curves(file).map_err(Problem::other)?;
     if !global.quiet {
         for note in &read.notes {
@@ -78,7 +99,9 @@ pub(super) fn of_file(
         }
     }
     let name = file.file_stem().map_or_else(|| "curves".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    Ok(analysis::analyse_published(&name, &read.scores, analysis::Options { axis, pool }))
+    let (manifest, analysis) = analysis::analyse_published(&name, &read.scores, analysis::Options { axis, pool });
+    is_there(&analysis)?;
+    Ok((manifest, analysis))
 }
 
 fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), Problem> {
@@ -90,10 +113,14 @@ fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Analyses a run and writes every derived file, each whole or not at all.
-pub(super) fn derive(store: &Store, manifest: &RunManifest, out: &Path) -> Result<Analysis, Problem> {
+/// Analyses a run and writes every derived file, each whole or not at all. Without an axis that was asked for, each family has the
+/// first one that all of its models have.
+pub(super) fn derive(store: &Store, manifest: &RunManifest, axis: Option<Axis>, out: &Path) -> Result<Analysis, Problem> {
     let records = store.records(&manifest.run).map_err(Problem::other)?;
-    let analysis = analysis::analyse(manifest, &records);
+    let analysis = analysis::analyse(manifest, &records, axis);
+    if axis.is_some() {
+        is_there(&analysis)?;
+    }
     write(manifest, &analysis, out)?;
     Ok(analysis)
 }
@@ -128,16 +155,17 @@ fn link(out: &Path, run: &str) -> std::io::Result<()> {
     std::fs::rename(temporary, latest)
 }
 
-pub(super) fn analyze(run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
+pub(super) fn analyze(run: Option<&str>, axis: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let axis = axis.map(named).transpose()?;
     let (store, manifest) = find(run, out)?;
-    let analysis = derive(&store, &manifest, out)?;
+    let analysis = derive(&store, &manifest, axis, out)?;
     output::analysis(&manifest, &analysis, global);
     Ok(exit::DONE)
 }
 
 pub(super) fn report(run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
     let (store, manifest) = find(run, out)?;
-    derive(&store, &manifest, out)?;
+    derive(&store, &manifest, None, out)?;
     output::written(&out.join(&manifest.run), global);
     Ok(exit::DONE)
 }

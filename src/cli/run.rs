@@ -145,7 +145,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
             .await
             .map_err(Problem::other)
     })?;
-    let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
     output::summary(&plan, &manifest, &summary, &analysis, started.elapsed(), &what.out, global);
     let failed = summary.outcomes.get(&Outcome::Failed).copied().unwrap_or_default();
@@ -184,7 +184,7 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let count = rebuilt.len();
     rebuilt.insert(0, Write::Run(Box::new(manifest.clone())));
     store.write_blocking(rebuilt).map_err(Problem::other)?;
-    let analysis = super::report::derive(&store, &manifest, &what.out)?;
+    let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
     output::scored(count, absent, &manifest, &analysis, global);
     Ok(exit::DONE)

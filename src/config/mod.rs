@@ -105,6 +105,12 @@ pub struct ModelSpec {
     pub tokens: Option<f64>,
     /// Training compute.
     pub flops: Option<f64>,
+    /// Loss on held-out text, in nats per token.
+    pub loss: Option<f64>,
+    /// Seed of the training run.
+    pub seed: Option<u64>,
+    /// Training step, for a checkpoint that is not the last.
+    pub checkpoint: Option<u64>,
 }
 
 /// The models of a family.
@@ -337,8 +343,15 @@ fn read_family(mut table: Table, problems: &mut Diagnostics) -> Option<FamilySpe
 fn read_model(mut table: Table, shared_tokens: Option<f64>, problems: &mut Diagnostics) -> Option<ModelSpec> {
     let name = table.require("name", problems).and_then(|node| node.string(problems));
     let mut number = |key: &'static str| table.take(key).and_then(|node| node.positive(problems));
-    let (params, tokens, flops) = (number("params"), number("tokens").or(shared_tokens), number("flops"));
+    let (params, own_tokens, flops, loss) = (number("params"), number("tokens"), number("flops"), number("loss"));
+    let mut whole = |key: &'static str| table.take(key).and_then(|node| node.integer(0, problems)).map(i64::unsigned_abs);
+    let (seed, checkpoint) = (whole("seed"), whole("checkpoint"));
     table.finish(problems);
+    if let (Some(name), Some(_), None) = (&name, checkpoint, own_tokens) {
+        let message = format!("the checkpoint `{}` does not say how many tokens it was trained on", name.value);
+        problems.push(Diagnostic::at(&name.place, message, "needs `tokens = ..` of its own"));
+    }
+    let tokens = own_tokens.or(shared_tokens);
     let flops = flops.or_else(|| Some(6.0 * params? * tokens?));
-    Some(ModelSpec { name: name?, params, tokens, flops })
+    Some(ModelSpec { name: name?, params, tokens, flops, loss, seed, checkpoint })
 }

@@ -1,6 +1,6 @@
 //! Curves from a CSV file with the column names that published files use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
@@ -32,11 +32,44 @@ const PARAMS: Column =
 const TOKENS: Column =
     Column { what: "training tokens", names: &[("tokens", 1.0), ("train_tokens", 1.0), ("tokens_t", 1e12)] };
 const FLOPS: Column = Column { what: "training FLOPs", names: &[("flops", 1.0), ("train_flops", 1.0)] };
-const LOSS: Column = Column { what: "loss", names: &[("loss", 1.0), ("pretraining_loss", 1.0)] };
+const LOSS: Column = Column {
+    what: "held-out loss in nats per token",
+    names: &[("loss", 1.0), ("pretraining_loss", 1.0), ("heldout_loss", 1.0), ("val_loss", 1.0), ("validation_loss", 1.0)],
+};
+const PERPLEXITY: Column = Column {
+    what: "perplexity on held-out text, whose logarithm is the loss",
+    names: &[
+        ("perplexity", 1.0),
+        ("ppl", 1.0),
+        ("heldout_perplexity", 1.0),
+        ("val_perplexity", 1.0),
+        ("validation_perplexity", 1.0),
+        ("word_perplexity", 1.0),
+        ("wikitext_perplexity", 1.0),
+        ("wikitext103_perplexity", 1.0),
+    ],
+};
 const SEED: Column = Column { what: "seed", names: &[("seed", 1.0)] };
-const COLUMNS: [&Column; 15] = [
-    &TASK, &FAMILY, &MODEL, &PROMPT, &METRIC, &SCORE, &COUNT, &CORRECT, &ERROR, &CHANCE, &PARAMS, &TOKENS, &FLOPS, &LOSS,
+const CHECKPOINT: Column =
+    Column { what: "training step of a checkpoint", names: &[("checkpoint", 1.0), ("step", 1.0), ("revision", 1.0)] };
+const COLUMNS: [&Column; 17] = [
+    &TASK,
+    &FAMILY,
+    &MODEL,
+    &PROMPT,
+    &METRIC,
+    &SCORE,
+    &COUNT,
+    &CORRECT,
+    &ERROR,
+    &CHANCE,
+    &PARAMS,
+    &TOKENS,
+    &FLOPS,
+    &LOSS,
+    &PERPLEXITY,
     &SEED,
+    &CHECKPOINT,
 ];
 
 /// Words in the name of a metric between 0 and 1 that falls as models get better.
@@ -168,16 +201,18 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
         scores.retain(|one| !unbounded(one));
     }
     let has_place = |one: &PublishedScore| {
-        [one.scale.flops, one.scale.params, one.scale.tokens].into_iter().flatten().any(|scale| scale > 0.0)
+        [one.scale.flops, one.scale.params, one.scale.tokens, one.scale.loss].into_iter().flatten().any(|scale| scale > 0.0)
     };
     let placeless = scores.iter().filter(|one| !has_place(one)).count();
     if placeless > 0 {
-        notes.push(format!("{placeless} scores of models without FLOPs, parameters or tokens above zero are left out"));
+        notes
+            .push(format!("{placeless} scores of models without FLOPs, parameters, tokens or loss above zero are left out"));
         scores.retain(has_place);
     }
     if scores.is_empty() {
         return Err(FileError::Empty { path: path.to_owned() });
     }
+    last_steps_are_final(&mut scores, &mut notes);
     settle(&mut scores, &mut notes);
     Ok(CurvesFile { scores, notes })
 }
@@ -190,9 +225,13 @@ fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<Publis
         params,
         tokens,
         flops,
-        loss: reader.number(record, &LOSS)?,
+        // A perplexity of one or less is none: no loss is zero.
+        loss: match (reader.number(record, &LOSS)?, reader.number(record, &PERPLEXITY)?) {
+            (Some(loss), _) => Some(loss),
+            (None, perplexity) => perplexity.filter(|perplexity| *perplexity > 1.0).map(f64::ln),
+        },
         seed: reader.text(record, &SEED).parse().ok(),
-        checkpoint: None,
+        checkpoint: step(reader.text(record, &CHECKPOINT)),
     };
     let n = reader.number(record, &COUNT)?.filter(|n| *n > 0.0);
     // Counts are exact where scores are rounded.
@@ -218,6 +257,60 @@ fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<Publis
         chance: reader.number(record, &CHANCE)?,
         scale,
     }))
+}
+
+/// A training step: a whole number, also behind the word `step` as revisions have it; anything else names a final model.
+fn step(text: &str) -> Option<u64> {
+    text.strip_prefix("step").unwrap_or(text).parse().ok()
+}
+
+/// Takes the last step of every training run for its final model, where no line without a step is: a file may give the steps of
+/// all models, and only steps before the last are checkpoints.
+fn last_steps_are_final(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
+    if scores.iter().all(|one| one.scale.checkpoint.is_none()) {
+        return;
+    }
+    // Steps by name of a model, and by what is trained where every step has a name of its own.
+    let mut of_name: BTreeMap<(String, String), BTreeSet<Option<u64>>> = BTreeMap::new();
+    for one in scores.iter() {
+        of_name.entry((one.family.clone(), one.model.clone())).or_default().insert(one.scale.checkpoint);
+    }
+    let trained = |one: &PublishedScore| {
+        let name = (one.family.clone(), one.model.clone());
+        let is_shared = of_name.get(&name).is_some_and(|steps| steps.len() > 1) || one.scale.params.is_none();
+        (name.0, is_shared.then_some(name.1), one.scale.params.map(f64::to_bits), one.scale.seed)
+    };
+    let mut runs: BTreeMap<_, BTreeSet<Option<u64>>> = BTreeMap::new();
+    for one in scores.iter() {
+        runs.entry(trained(one)).or_default().insert(one.scale.checkpoint);
+    }
+    let mut made = BTreeSet::new();
+    let finals: Vec<bool> = scores
+        .iter()
+        .map(|one| {
+            let run = trained(one);
+            let is_last = runs.get(&run).is_some_and(|steps| {
+                !steps.contains(&None) && steps.last().is_some_and(|last| *last == one.scale.checkpoint)
+            });
+            if is_last {
+                made.insert(run);
+            }
+            is_last
+        })
+        .collect();
+    for (one, is_final) in scores.iter_mut().zip(finals) {
+        if is_final {
+            one.scale.checkpoint = None;
+        }
+    }
+    let checkpoints = scores.iter().filter(|one| one.scale.checkpoint.is_some()).count();
+    let last = match made.len() {
+        0 => String::new(),
+        count => {
+            format!("; the last steps of {count} training runs, which have no line without a step, count as final models")
+        }
+    };
+    notes.push(format!("{checkpoints} scores are of checkpoints, which are no models of a family's curve{last}"));
 }
 
 /// Brings all scores of a metric to fractions of which more is better.
@@ -302,6 +395,21 @@ mod tests {
             .unwrap();
         assert_eq!((file.scores.len(), file.scores[0].score, file.scores[0].chance), (1, 0.5, None));
         assert!(file.notes.iter().any(|note| note.contains("without a ceiling")), "{:?}", file.notes);
+    }
+
+    #[test]
+    fn perplexity_is_a_scale_and_steps_before_the_last_are_checkpoints() {
+        let text = "task,model,params,tokens,accuracy,ppl,revision\n\
+                    x,a,9,1,0.1,100,step1000\nx,a,9,2,0.2,50,step2000\nx,a,9,4,0.4,20,main\n\
+                    x,b,18,1,0.1,90,step1000\nx,b,18,4,0.5,10,step4000\nx,c-1,36,1,0.1,80,10\nx,c-2,36,2,0.2,1,20\n";
+        let file = read(text).unwrap();
+        let steps: Vec<Option<u64>> = file.scores.iter().map(|one| one.scale.checkpoint).collect();
+        assert_eq!(steps, [Some(1000), Some(2000), None, Some(1000), None, Some(10), None]);
+        assert_eq!(file.scores[0].scale.loss, Some(100_f64.ln()));
+        assert_eq!(file.scores[6].scale.loss, None);
+        assert!(file.notes.iter().any(|note| note.starts_with("4 scores are of checkpoints")), "{:?}", file.notes);
+        // A score that is itself a perplexity is left out as before, and a loss alone is a place.
+        assert_eq!(read("task,model,loss,accuracy\nx,a,2.5,0.5\n").unwrap().scores[0].scale.loss, Some(2.5));
     }
 
     #[test]

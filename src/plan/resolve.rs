@@ -321,7 +321,14 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
                             "needs `params = ..`, and best `tokens = ..` or `flops = ..`",
                         ));
                     }
-                    let own = Scale { params: model.params, tokens: model.tokens, flops: model.flops, ..Scale::default() };
+                    let own = Scale {
+                        params: model.params,
+                        tokens: model.tokens,
+                        flops: model.flops,
+                        loss: model.loss,
+                        seed: model.seed,
+                        checkpoint: model.checkpoint,
+                    };
                     let scale = card.map_or(own, |card| card.scale.clone());
                     models.push((entry(&model.name.value, scale, card.and_then(|card| card.weights.clone())), place));
                 }

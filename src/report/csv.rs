@@ -11,7 +11,12 @@ pub(super) fn curves(manifest: &RunManifest, analysis: &Analysis) -> String {
     let nowhere = Scale::default();
     for curve in &analysis.curves {
         for point in &curve.points {
-            let model = manifest.models.iter().find(|model| model.name == point.model && model.family == curve.family);
+            // A curve of all families, or of a training run, has no model whose family is its own; checkpoints may share a name.
+            let named = manifest.models.iter().filter(|model| model.name == point.model);
+            let model = named.min_by_key(|model| {
+                let is_other = (model.scale.seed, model.scale.checkpoint) != (point.seed, point.checkpoint);
+                (is_other, model.family != curve.family)
+            });
             let scale = model.map_or(&nowhere, |model| &model.scale);
             let words = [&curve.task, &curve.family, &point.model, &curve.prompt, &curve.metric, &curve.axis];
             let numbers = [point.low, point.high, point.bound_low, point.bound_high];

@@ -1,6 +1,10 @@
 //! Numbers and text as a reader wants them, one way for all reports.
 
-use crate::schema::{Point, Verdict};
+use crate::schema::{Axis, Point, Verdict};
+
+/// The scales of an axis in words.
+pub(super) const LOG: &str = "log scale";
+pub(super) const LINEAR: &str = "linear scale";
 
 /// What stands for a number that is not there.
 pub(super) const NONE: &str = "–";
@@ -22,9 +26,14 @@ pub(super) fn maybe(value: Option<f64>, format: fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), format)
 }
 
-/// A scale: two figures and a power of ten.
-pub(super) fn scale(x: f64) -> String {
-    format!("{x:.1e}")
+/// The axis of that name; one that is not known is read as compute is.
+pub(super) fn axis(name: &str) -> Axis {
+    Axis::named(name).unwrap_or(Axis::Flops)
+}
+
+/// A place on an axis, without its unit.
+pub(super) fn scale(name: &str, x: f64) -> String {
+    axis(name).text(x)
 }
 
 /// A p-value or q-value.
@@ -33,22 +42,19 @@ pub(super) fn p(value: f64) -> String {
 }
 
 /// The unit of an axis in words.
-pub(super) fn unit(axis: &str) -> &str {
-    match axis {
-        "flops" => "FLOPs",
-        "params" => "parameters",
-        "tokens" => "training tokens",
-        other => other,
-    }
+pub(super) fn unit(name: &str) -> &'static str {
+    axis(name).unit()
 }
 
-/// The title of an axis.
-pub(super) fn axis(axis: &str) -> &str {
+/// The title of an axis as a plot draws it: `scale` says how, where that is not by loss itself.
+pub(super) fn title(axis: Axis, scale: &str) -> String {
     match axis {
-        "flops" => "training compute (FLOPs, log scale)",
-        "params" => "parameters (log scale)",
-        "tokens" => "training tokens (log scale)",
-        other => other,
+        Axis::Flops => format!("training compute (FLOPs, {scale})"),
+        Axis::Params => format!("parameters ({scale})"),
+        Axis::Tokens => format!("training tokens ({scale})"),
+        Axis::Loss if scale == LINEAR => "held-out loss (nats per token), better to the right".to_owned(),
+        Axis::Loss => format!("held-out loss (nats, {scale}), better to the right"),
+        Axis::Perplexity => format!("held-out perplexity ({scale}), better to the right"),
     }
 }
 

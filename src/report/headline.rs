@@ -119,8 +119,10 @@ fn finding(view: &TaskView<'_>, order: &Order) -> Option<String> {
         words += &match above {
             None => format!("; never with {others}"),
             Some(_) if index == here => continue,
-            Some(scale) if index < here => format!("; sooner, at {} {unit}, with {others}", format::scale(*scale)),
-            Some(scale) => format!("; later, at {} {unit}, with {others}", format::scale(*scale)),
+            Some(scale) if index < here => {
+                format!("; sooner, at {} {unit}, with {others}", format::scale(&shaped.axis, *scale))
+            }
+            Some(scale) => format!("; later, at {} {unit}, with {others}", format::scale(&shaped.axis, *scale)),
         };
     }
     Some(words)
@@ -130,7 +132,7 @@ fn between(curve: &Curve) -> String {
     let unit = format::unit(&curve.axis);
     match (curve.onset.below, curve.onset.above) {
         (Some(below), Some(above)) => {
-            format!("between {} and {} {unit}", format::scale(below), format::scale(above))
+            format!("between {} and {} {unit}", format::scale(&curve.axis, below), format::scale(&curve.axis, above))
         }
         _ => String::new(),
     }
@@ -140,26 +142,31 @@ fn about(manifest: &RunManifest, analysis: &Analysis) -> String {
     let points = || analysis.curves.iter().filter(|curve| curve.discontinuous).flat_map(|curve| &curve.points);
     let scored: usize = points().map(|point| point.n).sum();
     let lost: usize = points().map(|point| point.truncated + point.failed + point.missing).sum();
-    let low = points().map(|point| point.x).fold(f64::INFINITY, f64::min);
-    let high = points().map(|point| point.x).fold(0.0, f64::max);
+    let finals: Vec<_> = manifest.models.iter().filter(|model| model.scale.checkpoint.is_none()).collect();
+    let checkpoints = match manifest.models.len() - finals.len() {
+        0 => String::new(),
+        count => format!(", {}", plural(count, "checkpoint")),
+    };
     let mut words = format!(
-        "{}, {} and {}",
-        plural(manifest.models.len(), "model"),
+        "{}{checkpoints}, {} and {}",
+        plural(finals.len(), "model"),
         plural(manifest.tasks.len(), "task"),
         plural(manifest.prompts.len(), "prompt")
     );
     let first = analysis.curves.first();
-    if let Some(axis) = first.map(|curve| curve.axis.as_str()).filter(|_| low <= high)
+    let axis = first.map_or("", |curve| curve.axis.as_str());
+    let mut places: Vec<f64> = points().map(|point| point.x).collect();
+    places.sort_by(|a, b| format::axis(axis).coordinate(*a).total_cmp(&format::axis(axis).coordinate(*b)));
+    if let (Some(first), Some(last)) = (places.first(), places.last())
         && analysis.curves.iter().all(|curve| curve.axis == axis)
     {
-        words += &format!(", from {} to {} {}", format::scale(low), format::scale(high), format::unit(axis));
+        words += &format!(", from {} to {} {}", format::scale(axis, *first), format::scale(axis, *last), format::unit(axis));
     }
     words += &format!("; {scored} scored records, {lost} truncated, failed or missing.");
-    let mut names: Vec<_> =
-        manifest.models.iter().map(|model| (&model.family, model.scale.params.map(f64::to_bits))).collect();
+    let mut names: Vec<_> = finals.iter().map(|model| (&model.family, model.scale.params.map(f64::to_bits))).collect();
     names.sort();
     names.dedup();
-    if names.len() == manifest.models.len() {
+    if names.len() == finals.len() {
         words +=
             " Intervals are over items: each size was trained once, and another seed of its training may differ by more.";
     }

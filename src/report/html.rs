@@ -8,8 +8,8 @@ use crate::schema::{Analysis, Curve, Order, RunManifest, Verdict};
 use super::format::{self, escape};
 use super::headline::headline;
 use super::paired::{BASELINE_HEADER, Lead, MARKS, SIZES_HEADER, baseline_row, baseline_rows, draw, lead, shown, size_rows};
-use super::view::{TaskView, VERDICT_HEADER, onset, verdict_rows};
-use super::{plot, style, svg};
+use super::view::{TaskView, VERDICT_HEADER, collapse_rows, drawings, onset, verdict_rows};
+use super::{COLLAPSE, style, svg};
 
 /// The whole page.
 pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
@@ -47,6 +47,11 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
     verdict_table(&mut out, manifest, analysis, tasks);
     if lead.is_none() {
         paired_tables(&mut out, manifest, analysis, false);
+    }
+    let collapses = collapse_rows(analysis);
+    if !collapses.is_empty() {
+        let _ = writeln!(out, "<h2>{COLLAPSE}</h2>");
+        findings(&mut out, &collapses);
     }
     for view in tasks {
         section(&mut out, view);
@@ -135,15 +140,25 @@ const TRANSCRIPT_NOTE: &str = " Where a model works in steps or calls a tool, th
      small model that is sure of a wrong transcript scores lower than one that guesses, so such a line may fall before it rises.";
 
 fn section(out: &mut String, view: &TaskView<'_>) {
+    let drawings = drawings(view);
+    let drawn = |part: &str| {
+        drawings.iter().find(|(own, _)| *own == part).map_or_else(String::new, |(_, drawing)| svg::inline(drawing))
+    };
     let _ = writeln!(
         out,
-        "<section id=\"{}\"><h2>{}</h2><p class=\"muted\">{}</p><div class=\"task\"><figure>{}<figcaption>Bars are 95 % \
-         intervals; lines of different prompts are set slightly apart. The numbers are below.{}</figcaption></figure><div>",
+        "<section id=\"{}\"><h2>{}</h2><p class=\"muted\">{}</p><div class=\"task\"><figure>{}{}<figcaption>Bars are 95 % \
+         intervals; lines of different prompts are set slightly apart. The numbers are below.{}</figcaption>{}</figure><div>",
         view.file,
         escape(&view.task.name),
         escape(&view.task.about),
-        svg::inline(&plot::draw(view)),
-        if view.continuous().next().is_some() { TRANSCRIPT_NOTE } else { "" }
+        drawn(""),
+        drawn(".training"),
+        if view.continuous().next().is_some() { TRANSCRIPT_NOTE } else { "" },
+        match drawn(".panels") {
+            panels if panels.is_empty() => panels,
+            panels =>
+                format!("<details><summary>Linear and logarithmic scales, score and error rate</summary>{panels}</details>"),
+        }
     );
     for order in &view.orders {
         let _ = write!(out, "<p>{}</p>", escape(&order_words(view, order)));
@@ -210,7 +225,7 @@ pub(super) fn order_words(view: &TaskView<'_>, order: &Order) -> String {
             let name = view.label(prompt, &order.family);
             above.map_or_else(
                 || format!("{name} (never)"),
-                |x| format!("{name} ({} {})", format::scale(x), format::unit(axis)),
+                |x| format!("{name} ({} {})", format::scale(axis, x), format::unit(axis)),
             )
         })
         .collect();
@@ -296,7 +311,7 @@ pub(super) fn point_rows(view: &TaskView<'_>) -> Vec<[String; 14]> {
                 view.label(&curve.prompt, &curve.family),
                 curve.metric.clone(),
                 point.model.clone(),
-                format::scale(point.x),
+                format::scale(&curve.axis, point.x),
                 format::maybe(point.score, format::score),
                 pair(point.low, point.high),
                 point.n.to_string(),
@@ -327,7 +342,7 @@ fn footer(out: &mut String, manifest: &RunManifest, analysis: &Analysis) {
     }
     out.push_str("</dl>");
     if !analysis.refused.is_empty() {
-        out.push_str("<p>Not asked:</p><ul>");
+        out.push_str("<p>Left out:</p><ul>");
         for refusal in &analysis.refused {
             let (task, prompt, reason) = (escape(&refusal.task), escape(&refusal.prompt), escape(&refusal.reason));
             let _ = write!(out, "<li>{task} with {prompt}: {reason}</li>");

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use crate::schema::{Analysis, ComparisonKind, RunManifest};
 
+use super::COLLAPSE;
 use super::format::{self, markdown};
 use super::headline::headline;
 use super::html::{POINT_HEADER, order_words, point_rows, summary};
 use super::paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_row, baseline_rows, lead, shown, size_rows};
-use super::view::{TaskView, VERDICT_HEADER, verdict_rows};
+use super::view::{TaskView, VERDICT_HEADER, collapse_rows, drawings, verdict_rows};
 
 /// The whole report.
 pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
@@ -40,12 +41,18 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
     if lead.is_none() {
         paired_tables(&mut out, manifest, analysis);
     }
+    let collapses = collapse_rows(analysis);
+    if !collapses.is_empty() {
+        let _ = writeln!(out, "## {COLLAPSE}\n");
+        findings(&mut out, &collapses);
+        out.push('\n');
+    }
     for view in tasks {
         section(&mut out, view);
     }
     for refusal in &analysis.refused {
         let (task, prompt, reason) = (markdown(&refusal.task), markdown(&refusal.prompt), markdown(&refusal.reason));
-        let _ = writeln!(out, "Not asked: {task} with {prompt}: {reason}\n");
+        let _ = writeln!(out, "Left out: {task} with {prompt}: {reason}\n");
     }
     let _ = writeln!(
         out,
@@ -75,7 +82,14 @@ fn paired_tables(out: &mut String, manifest: &RunManifest, analysis: &Analysis) 
 
 fn section(out: &mut String, view: &TaskView<'_>) {
     let name = markdown(&view.task.name);
-    let _ = writeln!(out, "## {name}\n\n{}\n\n![{name}](plots/{}.svg)\n", markdown(&view.task.about), view.file);
+    let _ = writeln!(out, "## {name}\n\n{}\n", markdown(&view.task.about));
+    for (part, _) in drawings(view) {
+        let file = format!("plots/{}{part}.svg", view.file);
+        let _ = match part {
+            ".panels" => writeln!(out, "[Linear and logarithmic scales, score and error rate]({file})\n"),
+            _ => writeln!(out, "![{name}]({file})\n"),
+        };
+    }
     for order in &view.orders {
         let _ = writeln!(out, "{}\n", markdown(&order_words(view, order)));
     }

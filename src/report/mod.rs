@@ -6,16 +6,22 @@ mod headline;
 mod html;
 mod markdown;
 mod paired;
+mod panels;
 mod plot;
 mod png;
 mod style;
 mod svg;
 mod view;
 
+use rayon::prelude::*;
+
 use crate::schema::{Analysis, RunManifest};
 
 pub use paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_rows, pairs_lead, size_rows};
-pub use view::{VERDICT_HEADER, VerdictRow, verdict_rows};
+pub use view::{VERDICT_HEADER, VerdictRow, collapse_rows, verdict_rows};
+
+/// What stands above the findings on axes over which families fall on one curve.
+pub const COLLAPSE: &str = "Over which axis families fall on one curve (log marginal likelihood of the pooled curve)";
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +58,15 @@ pub fn files(manifest: &RunManifest, analysis: &Analysis) -> Result<Vec<(String,
         ("report.md".to_owned(), markdown::report(manifest, analysis, &tasks).into_bytes()),
         ("report.html".to_owned(), html::report(manifest, analysis, &tasks).into_bytes()),
     ];
-    for task in &tasks {
-        let drawing = plot::draw(task);
-        let png = png::png(&drawing);
+    let drawings: Vec<_> = tasks
+        .iter()
+        .flat_map(|task| view::drawings(task).into_iter().map(move |(part, drawing)| (task, part, drawing)))
+        .collect();
+    let pngs: Vec<_> = drawings.par_iter().map(|(.., drawing)| png::png(drawing)).collect();
+    for ((task, part, drawing), png) in drawings.iter().zip(pngs) {
         let png = png.map_err(|message| ReportError::Png { task: task.task.name.clone(), message })?;
-        files.push((format!("plots/{}.svg", task.file), svg::standalone(&drawing).into_bytes()));
-        files.push((format!("plots/{}.png", task.file), png));
+        files.push((format!("plots/{}{part}.svg", task.file), svg::standalone(drawing).into_bytes()));
+        files.push((format!("plots/{}{part}.png", task.file), png));
     }
     Ok(files)
 }

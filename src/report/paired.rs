@@ -69,7 +69,7 @@ pub(super) fn baseline_row(view: &TaskView<'_>, one: &Comparison) -> [String; 8]
         (Some(above), Some(_)) => {
             // Between them a difference may be too small to tell, most often because both prompts get everything right.
             let single = places_below(one, above).map_or_else(String::new, |places| format!(", and at {places}"));
-            format!("{} {unit}{single}", format::scale(above))
+            format!("{} {unit}{single}", format::scale(&one.axis, above))
         }
         (None, _) => {
             places(one, &one.better).map_or_else(|| format::NONE.to_owned(), |places| format!("only {places} {unit}"))
@@ -90,15 +90,21 @@ pub(super) fn baseline_row(view: &TaskView<'_>, one: &Comparison) -> [String; 8]
 
 /// The scales of the models that are better below a scale, in one list.
 fn places_below(one: &Comparison, above: f64) -> Option<String> {
-    let below = |point: &&PairedPoint| point.x < above && one.better.contains(&point.model);
+    let axis = format::axis(&one.axis);
+    let below =
+        |point: &&PairedPoint| axis.coordinate(point.x) < axis.coordinate(above) && one.better.contains(&point.model);
     let models: Vec<String> = one.points.iter().filter(below).map(|point| point.model.clone()).collect();
     places(one, &models)
 }
 
 /// The scales of models, in one list; none for no model.
 fn places(one: &Comparison, models: &[String]) -> Option<String> {
-    let mut places: Vec<String> =
-        one.points.iter().filter(|point| models.contains(&point.model)).map(|point| format::scale(point.x)).collect();
+    let mut places: Vec<String> = one
+        .points
+        .iter()
+        .filter(|point| models.contains(&point.model))
+        .map(|point| format::scale(&one.axis, point.x))
+        .collect();
     places.dedup();
     (!places.is_empty()).then(|| places.join(", "))
 }
@@ -107,11 +113,11 @@ fn places(one: &Comparison, models: &[String]) -> Option<String> {
 fn crossing(one: &Comparison) -> String {
     let helps = &one.helps;
     let Some(place) = helps.crossing.filter(|_| is_better(one)) else { return format::NONE.to_owned() };
-    let end = |end: Option<f64>, beyond: &str| end.map_or_else(|| beyond.to_owned(), format::scale);
+    let end = |end: Option<f64>, beyond: &str| end.map_or_else(|| beyond.to_owned(), |end| format::scale(&one.axis, end));
     let (low, high) = (end(helps.low, "below the smallest"), end(helps.high, "above the largest"));
     let share = helps.resamples.filter(|share| *share < SURE);
     let doubt = share.map_or_else(String::new, |share| format!(" in {:.0} % of resamples", share * 100.0));
-    format!("{} [{low}, {high}]{doubt}", format::scale(place))
+    format!("{} [{low}, {high}]{doubt}", format::scale(&one.axis, place))
 }
 
 /// Whether a prompt is significantly better anywhere.
@@ -257,8 +263,9 @@ fn hidden_growth(view: &TaskView<'_>, steps: &[(&Comparison, Option<&Comparison>
 /// The differences over the sizes as a small plot: zero dashed, bars for 95 % intervals.
 pub(super) fn draw(one: &Comparison) -> Drawing {
     let (width, height) = SMALL;
+    let axis = format::axis(&one.axis);
     let measured: Vec<(f64, f64, &PairedPoint)> =
-        one.points.iter().filter_map(|point| Some((point.x.log10(), point.difference?, point))).collect();
+        one.points.iter().filter_map(|point| Some((axis.coordinate(point.x), point.difference?, point))).collect();
     let ends = one.points.iter().flat_map(|point| [point.low, point.high, point.difference]).flatten();
     let range = ends.map(f64::abs).fold(LEAST_RANGE, f64::max);
     let (left, right) =
@@ -278,7 +285,7 @@ pub(super) fn draw(one: &Comparison) -> Drawing {
             shapes.push(line(vec![(x, place_y(low)), (x, place_y(high))], Role::Series(0), 1.0, false));
         }
         let outline = vec![(x - 2.2, y - 2.2), (x + 2.2, y - 2.2), (x + 2.2, y + 2.2), (x - 2.2, y + 2.2)];
-        let note = format!("{} at {}: {}", point.model, format::scale(point.x), difference(point));
+        let note = format!("{} at {}: {}", point.model, format::scale(&one.axis, point.x), difference(point));
         shapes.push(Shape::Mark { outline, role: Role::Series(0), note });
     }
     Drawing { title: one.words.clone(), width, height, shapes }

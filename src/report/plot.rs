@@ -4,7 +4,7 @@
 
 use std::f64::consts::PI;
 
-use crate::schema::{Curve, Point};
+use crate::schema::{Axis, Curve, Point};
 
 use super::format;
 use super::style::{COLOURS, Role};
@@ -61,11 +61,12 @@ struct Panel<'a> {
     x: (f64, f64),
     y: (f64, f64),
     ticks: Vec<f64>,
+    axis: Axis,
 }
 
 impl Panel<'_> {
     fn place_x(&self, x: f64) -> f64 {
-        let part = (x.log10() - self.x.0) / (self.x.1 - self.x.0);
+        let part = (self.axis.coordinate(x) - self.x.0) / (self.x.1 - self.x.0);
         part.mul_add(RIGHT - LEFT - 28.0, LEFT + 14.0)
     }
 
@@ -77,31 +78,34 @@ impl Panel<'_> {
 
 /// Draws a task. Curves on another axis than the first one are left out.
 pub(super) fn draw(view: &TaskView<'_>) -> Drawing {
-    let axis = view.main().next().map_or("flops", |curve| curve.axis.as_str());
-    let upper: Vec<&Curve> = view.main().filter(|curve| curve.axis == axis).collect();
-    let lower: Vec<&Curve> = view.continuous().filter(|curve| curve.axis == axis).collect();
+    let name = view.main().next().map_or("flops", |curve| curve.axis.as_str());
+    let axis = format::axis(name);
+    let upper: Vec<&Curve> = view.main().filter(|curve| curve.axis == name).collect();
+    let lower: Vec<&Curve> = view.continuous().filter(|curve| curve.axis == name).collect();
     let names: Vec<(&str, &str)> = upper.iter().map(|curve| (curve.prompt.as_str(), curve.family.as_str())).collect();
-    let x = x_range(upper.iter().chain(&lower).flat_map(|curve| &curve.points));
+    let x = x_range(axis, upper.iter().chain(&lower).flat_map(|curve| &curve.points));
     let mut shapes = Vec::new();
 
-    let mut top = legend(&mut shapes, view, &names, upper.iter().any(|curve| curve.chance.is_some())) + 34.0;
+    let mut top = legend(&mut shapes, view, &names, upper.iter().any(|curve| curve.chance.is_some()), RIGHT) + 34.0;
     let metric = upper.first().map_or("", |curve| curve.metric.as_str());
-    title(&mut shapes, top - 10.0, &format!("{metric} (mean, 95 % interval)"));
+    title(&mut shapes, (LEFT, top - 10.0), &format!("{metric} (mean, 95 % interval)"));
     let (y, ticks) = unit_range(&upper);
-    let panel = Panel { curves: upper, top, bottom: top + UPPER, x, y, ticks };
+    let panel = Panel { curves: upper, top, bottom: top + UPPER, x, y, ticks, axis };
     draw_panel(&mut shapes, view, &panel, &names, lower.is_empty());
     let mut bottom = panel.bottom;
     if let Some(first) = lower.first() {
         top = bottom + GAP;
-        title(&mut shapes, top - 10.0, &format!("{} (mean, 95 % interval)", first.metric));
+        title(&mut shapes, (LEFT, top - 10.0), &format!("{} (mean, 95 % interval)", first.metric));
         let (y, ticks) = free_range(&lower);
-        let panel = Panel { curves: lower, top, bottom: top + LOWER, x, y, ticks };
+        let panel = Panel { curves: lower, top, bottom: top + LOWER, x, y, ticks, axis };
         draw_panel(&mut shapes, view, &panel, &names, true);
         bottom = panel.bottom;
     }
-    text(&mut shapes, ((LEFT + RIGHT) / 2.0, bottom + 36.0), format::axis(axis), Role::Muted, SMALL, Anchor::Middle);
+    // A logarithm of compute, parameters, tokens or perplexity; the loss itself.
+    let title_x = format::title(axis, if axis == Axis::Loss { format::LINEAR } else { format::LOG });
+    text(&mut shapes, ((LEFT + RIGHT) / 2.0, bottom + 36.0), &title_x, Role::Muted, SMALL, Anchor::Middle);
     Drawing {
-        title: format!("{}: {metric} against {} for each prompt", view.task.name, format::axis(axis)),
+        title: format!("{}: {metric} against {title_x} for each prompt", view.task.name),
         width: WIDTH,
         height: bottom + 46.0,
         shapes,
@@ -109,12 +113,12 @@ pub(super) fn draw(view: &TaskView<'_>) -> Drawing {
 }
 
 /// Names, colours and shapes of the lines, wrapped; the height it takes.
-fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&str, &str)], chance: bool) -> f64 {
+pub(super) fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&str, &str)], chance: bool, right: f64) -> f64 {
     let (mut x, mut y) = (LEFT, 14.0);
     let mut entry = |shapes: &mut Vec<Shape>, label: &str, role: Role, mark: Option<usize>| {
         // A guess of the text's width that errs on the wide side.
         let width = (label.chars().count() as f64).mul_add(7.2, 46.0);
-        if x + width > RIGHT && x > LEFT {
+        if x + width > right && x > LEFT {
             (x, y) = (LEFT, y + LEGEND_LINE);
         }
         line(shapes, vec![(x, y - 4.0), (x + 24.0, y - 4.0)], role, 2.0, mark.is_none());
@@ -141,7 +145,7 @@ fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, n
         line(shapes, vec![(LEFT, y), (RIGHT, y)], Role::Grid, 1.0, false);
         text(shapes, (LEFT - 6.0, y + 4.0), &tick_label(*tick), Role::Muted, SMALL, Anchor::End);
     }
-    for (x, label) in x_ticks(panel.x) {
+    for (x, label) in x_ticks(panel.axis, panel.x) {
         let x = panel.place_x(x);
         line(shapes, vec![(x, panel.bottom), (x, panel.bottom + 4.0)], Role::Muted, 1.0, false);
         if labels {
@@ -178,7 +182,8 @@ fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, n
         }
         for (x, y, point) in &places {
             let label = view.label(&curve.prompt, &curve.family);
-            let note = format!("{label}, {} at {}: {}", point.model, format::scale(point.x), format::point(point));
+            let note =
+                format!("{label}, {} at {}: {}", point.model, format::scale(&curve.axis, point.x), format::point(point));
             shapes.push(Shape::Mark { outline: outline(number, *x, *y), role, note });
         }
     }
@@ -186,7 +191,7 @@ fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, n
 
 /// The outline of a line's marks: a circle, square, triangle, diamond, triangle pointing down or plus; after six colours
 /// the shapes move on by one, so that no two lines of thirty-six share both.
-fn outline(number: usize, x: f64, y: f64) -> Vec<(f64, f64)> {
+pub(super) fn outline(number: usize, x: f64, y: f64) -> Vec<(f64, f64)> {
     let ring = |corners: usize, radius: f64, turn: f64| -> Vec<(f64, f64)> {
         (0..corners)
             .map(|corner| {
@@ -224,14 +229,14 @@ fn outline(number: usize, x: f64, y: f64) -> Vec<(f64, f64)> {
     }
 }
 
-/// The decimal logarithms between which all points lie; never empty.
-fn x_range<'a>(points: impl Iterator<Item = &'a Point>) -> (f64, f64) {
+/// The coordinates between which all points lie; never empty.
+fn x_range<'a>(axis: Axis, points: impl Iterator<Item = &'a Point>) -> (f64, f64) {
     let (low, high) = points
-        .map(|point| point.x.log10())
+        .map(|point| axis.coordinate(point.x))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     if low > high {
         (0.0, 1.0)
-    } else if high - low < 0.1 {
+    } else if high - low < if axis.falls() { 1e-3 } else { 0.1 } {
         (low - 0.5, high + 0.5)
     } else {
         (low, high)
@@ -249,7 +254,7 @@ fn unit_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
 
 /// A range around all values with ticks at one, two or five times a power of ten.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of ticks")]
-fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
+pub(super) fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
     let values = curves
         .iter()
         .flat_map(|curve| curve.points.iter().flat_map(|point| [point.score, point.low, point.high]).chain([curve.chance]))
@@ -263,16 +268,27 @@ fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
         (low, high) = (low - 0.5, high + 0.5);
     }
     let raw = (high - low) / 3.0;
-    let power = 10_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= raw).unwrap_or(raw);
+    let step = round_step(raw);
     let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
     let count = ((high - low) / step).round() as usize;
     ((low, high), (0..=count).map(|tick| (tick as f64).mul_add(step, low)).collect())
 }
 
-/// Whole decades, thinned to seven at most; with fewer than two of them twice and five times each.
+/// Ticks of a horizontal axis between two coordinates: whole decades, thinned to seven at most, with fewer than two of them twice
+/// and five times each; round losses or perplexities.
 #[expect(clippy::cast_possible_truncation, reason = "the exponent of a float fits")]
-fn x_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+fn x_ticks(axis: Axis, (low, high): (f64, f64)) -> Vec<(f64, String)> {
+    if axis.falls() {
+        let (most, least) = (axis.at(low), axis.at(high));
+        if axis == Axis::Perplexity && most > 4.0 * least {
+            let powers = (least.log10().floor() as i32..=most.log10().floor() as i32).map(|power| 10_f64.powi(power));
+            let ticks = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|times| times * power));
+            return ticks.filter(|x| (least..=most).contains(x)).map(|x| (x, short(x))).collect();
+        }
+        let step = round_step((most - least) / 4.0);
+        let ticks = multiples(step, least, most).into_iter().filter(|x| *x > 0.0);
+        return ticks.map(|x| (x, short(x))).collect();
+    }
     let decades: Vec<i32> = ((low - 1e-9).ceil() as i32..=(high + 1e-9).floor() as i32).collect();
     if decades.len() >= 2 {
         let every = decades.len().div_ceil(7);
@@ -285,8 +301,31 @@ fn x_ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
         .collect()
 }
 
+/// The smallest of one, two or five times a power of ten that is not below `raw`.
+pub(super) fn round_step(raw: f64) -> f64 {
+    let power = 10_f64.powf(raw.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|times| times * power)
+        .find(|step| *step >= 1e-9f64.mul_add(-power, raw))
+        .unwrap_or(raw)
+}
+
+/// The multiples of a step between two values.
+#[expect(clippy::cast_possible_truncation, reason = "a handful of ticks")]
+pub(super) fn multiples(step: f64, low: f64, high: f64) -> Vec<f64> {
+    let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
+    (first..=last).map(|times| times as f64 * step).collect()
+}
+
+/// A number without needless zeros.
+pub(super) fn short(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// `10¹²`.
-fn power_label(power: i32) -> String {
+pub(super) fn power_label(power: i32) -> String {
     let digit = |c: char| match c {
         '-' => '⁻',
         c => c.to_digit(10).and_then(|at| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(at as usize)).unwrap_or(c),
@@ -299,9 +338,9 @@ fn tick_label(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn title(shapes: &mut Vec<Shape>, y: f64, words: &str) {
+pub(super) fn title(shapes: &mut Vec<Shape>, (x, y): (f64, f64), words: &str) {
     shapes.push(Shape::Text {
-        x: LEFT,
+        x,
         y,
         text: words.to_owned(),
         role: Role::Ink,
@@ -311,10 +350,10 @@ fn title(shapes: &mut Vec<Shape>, y: f64, words: &str) {
     });
 }
 
-fn text(shapes: &mut Vec<Shape>, (x, y): (f64, f64), words: &str, role: Role, size: f64, anchor: Anchor) {
+pub(super) fn text(shapes: &mut Vec<Shape>, (x, y): (f64, f64), words: &str, role: Role, size: f64, anchor: Anchor) {
     shapes.push(Shape::Text { x, y, text: words.to_owned(), role, size, anchor, bold: false });
 }
 
-fn line(shapes: &mut Vec<Shape>, points: Vec<(f64, f64)>, role: Role, width: f64, dashed: bool) {
+pub(super) fn line(shapes: &mut Vec<Shape>, points: Vec<(f64, f64)>, role: Role, width: f64, dashed: bool) {
     shapes.push(Shape::Line { points, role, width, dashed });
 }

@@ -7,18 +7,20 @@ use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 use super::plot::{Anchor, Drawing, Shape};
 use super::style::{LIGHT, Role};
 
-/// Pixels per unit of the drawing.
-const DENSITY: f32 = 2.5;
+/// Pixels of a drawing's width: a wide one is meant for a look at the whole.
+const WIDTH: f64 = 1200.0;
 
 /// The drawing as the bytes of a PNG file.
 ///
 /// # Errors
 /// In words, when the image cannot be encoded.
 pub(super) fn png(drawing: &Drawing) -> Result<Vec<u8>, String> {
+    #[expect(clippy::cast_possible_truncation, reason = "a few pixels per unit")]
+    let density = (WIDTH / drawing.width) as f32;
     let mut scene = Scene::new(drawing.width, drawing.height);
     scene.background_color = Some("#ffffff".to_owned());
     scene.elements = drawing.shapes.iter().map(primitive).collect();
-    RasterBackend::new().with_scale(DENSITY).render_scene(&scene)
+    RasterBackend::new().with_scale(density).render_scene(&scene)
 }
 
 fn primitive(shape: &Shape) -> Primitive {

@@ -48,12 +48,12 @@ fn element(out: &mut String, shape: &Shape) {
         }
         Shape::Mark { outline, role, note } => {
             let path: Vec<String> = outline.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y))).collect();
+            let note = if note.is_empty() { String::new() } else { format!("<title>{}</title>", escape(note)) };
             write!(
                 out,
-                "<polygon points=\"{}\" fill=\"var(--{})\" stroke=\"var(--paper)\" stroke-width=\"1\"><title>{}</title></polygon>",
+                "<polygon points=\"{}\" fill=\"var(--{})\" stroke=\"var(--paper)\" stroke-width=\"1\">{note}</polygon>",
                 path.join(" "),
                 role.variable(),
-                escape(note)
             )
         }
         Shape::Text { x, y, text, role, size, anchor, bold } => {

@@ -100,6 +100,7 @@ fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64]
         prompt: prompt.into(),
         metric: metric.into(),
         axis: "flops".into(),
+        is_training: false,
         discontinuous: chance.is_some(),
         chance,
         points,
@@ -289,7 +290,18 @@ fn run() -> (RunManifest, Analysis) {
         planned: 6000,
     };
     let comparisons = Vec::new();
-    (manifest, Analysis { version: ANALYSIS_VERSION, run: "2026-01-01-abc".into(), curves, order, refused, comparisons })
+    (
+        manifest,
+        Analysis {
+            version: ANALYSIS_VERSION,
+            run: "2026-01-01-abc".into(),
+            curves,
+            order,
+            refused,
+            comparisons,
+            collapse: Vec::new(),
+        },
+    )
 }
 
 fn texts() -> BTreeMap<String, String> {
@@ -386,4 +398,29 @@ fn an_empty_run_has_a_report() {
     manifest.models.clear();
     let files = files(&manifest, &analysis).unwrap();
     assert_eq!(files.len(), 6);
+}
+
+#[test]
+fn four_panels_floor_an_error_of_zero_and_say_so() {
+    let (manifest, mut analysis) = run();
+    let panels = |analysis: &Analysis| {
+        let files = files(&manifest, analysis).unwrap();
+        let of = |name: &str| files.iter().find(|(path, _)| path == name).map(|(_, bytes)| bytes.clone());
+        assert!(of("plots/addition-3.panels.png").is_some_and(|png| png.starts_with(b"\x89PNG")));
+        String::from_utf8(of("plots/addition-3.panels.svg").unwrap()).unwrap()
+    };
+    let before = panels(&analysis);
+    assert!(before.contains("error rate (1 − exact-match), log scale") && !before.contains("no error at all"));
+    let curve = analysis.curves.iter_mut().find(|curve| curve.prompt == "scratchpad <&\">").unwrap();
+    curve.points[5].score = Some(1.0);
+    curve.points[5].high = Some(1.0);
+    let after = panels(&analysis);
+    assert!(after.contains("no error at all, drawn at 2.6e-3, half an error among the items"), "{after}");
+    assert!(!after.contains("NaN") && !after.contains("inf"));
+    let texts = texts();
+    assert!(texts["report.html"].contains("<summary>Linear and logarithmic scales, score and error rate</summary>"));
+    assert!(texts["report.md"].contains("(plots/addition-3.panels.svg)"));
+    // A metric that is no fraction has no error rate.
+    analysis.curves[0].points[0].score = Some(-3.0);
+    assert!(!files(&manifest, &analysis).unwrap().iter().any(|(path, _)| path == "plots/addition-3.panels.svg"));
 }

@@ -1,8 +1,9 @@
 //! What every report shows, before it becomes HTML, Markdown or a terminal's table.
 
-use crate::schema::{Analysis, Comparison, Curve, Order, RunManifest, Task, Verdict};
+use crate::schema::{Analysis, Collapse, Comparison, Curve, Order, RunManifest, Task, Verdict};
 
-use super::format;
+use super::plot::{self, Drawing};
+use super::{format, panels};
 
 /// The continuous metric shown where a task has it.
 const MAIN_CONTINUOUS: &str = "answer-logprob";
@@ -36,10 +37,32 @@ impl<'a> TaskView<'a> {
         self.curves.iter().copied().filter(move |curve| !curve.discontinuous && Some(curve.metric.as_str()) == metric)
     }
 
-    /// A prompt's name on this page, with its family where there are several.
+    /// A prompt's name on this page, with its family where there are several; the family's where the prompt has none.
     pub(super) fn label(&self, prompt: &str, family: &str) -> String {
-        if self.many_families { format!("{prompt} ({family})") } else { prompt.to_owned() }
+        match (prompt, family) {
+            ("", "") => "all models".to_owned(),
+            // A file may not say how it was asked.
+            ("", family) => family.to_owned(),
+            _ if self.many_families => format!("{prompt} ({family})"),
+            _ => prompt.to_owned(),
+        }
     }
+}
+
+/// Every drawing of a task, with what its file's name adds to that of the task: the plot, where there are checkpoints the plot along
+/// training, and the four panels.
+pub(super) fn drawings(view: &TaskView<'_>) -> Vec<(&'static str, Drawing)> {
+    let (trainings, models): (Vec<&Curve>, Vec<&Curve>) = view.curves.iter().copied().partition(|curve| curve.is_training);
+    let of_models = TaskView { curves: models, ..view.clone() };
+    let mut found = Vec::new();
+    if trainings.is_empty() || !of_models.curves.is_empty() {
+        found.push(("", plot::draw(&of_models)));
+    }
+    if !trainings.is_empty() {
+        found.push((".training", plot::draw(&TaskView { curves: trainings, ..view.clone() })));
+    }
+    found.extend(panels::draw(&of_models).map(|panels| (".panels", panels)));
+    found
 }
 
 /// The continuous metric that stands for all of a task's.
@@ -51,7 +74,8 @@ pub(super) fn main_continuous(task: &Task) -> Option<&str> {
 /// The tasks of a run that have curves, in its order.
 pub(super) fn tasks<'a>(manifest: &'a RunManifest, analysis: &'a Analysis) -> Vec<TaskView<'a>> {
     let first = manifest.models.first().map(|model| &model.family);
-    let many_families = manifest.models.iter().any(|model| Some(&model.family) != first);
+    let many_families = manifest.models.iter().any(|model| Some(&model.family) != first)
+        || analysis.curves.iter().any(|curve| curve.is_training);
     let mut views: Vec<TaskView<'_>> = Vec::new();
     for task in &manifest.tasks {
         let curves: Vec<&Curve> = analysis.curves.iter().filter(|curve| curve.task == task.name).collect();
@@ -69,6 +93,16 @@ pub(super) fn tasks<'a>(manifest: &'a RunManifest, analysis: &'a Analysis) -> Ve
         views.push(TaskView { task, file, curves, comparisons, orders, many_families });
     }
     views
+}
+
+/// Over which axis the families of each task fall on one curve: what it is of, and the finding in words.
+#[must_use]
+pub fn collapse_rows(analysis: &Analysis) -> Vec<(String, String)> {
+    let of = |one: &Collapse| {
+        let words = [&one.task, &one.prompt, &one.metric];
+        words.into_iter().filter(|word| !word.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    analysis.collapse.iter().map(|one| (of(one), one.words.clone())).collect()
 }
 
 /// One line of the verdict table, as text.
@@ -145,8 +179,14 @@ fn row(view: &TaskView<'_>, curve: &Curve) -> VerdictRow {
 pub(super) fn onset(curve: &Curve) -> String {
     let unit = format::unit(&curve.axis);
     match (curve.onset.below, curve.onset.above) {
-        (Some(below), Some(above)) => format!("{} – {} {unit}", format::scale(below), format::scale(above)),
-        (None, Some(above)) => format!("≤ {} {unit}", format::scale(above)),
+        (Some(below), Some(above)) => {
+            format!("{} – {} {unit}", format::scale(&curve.axis, below), format::scale(&curve.axis, above))
+        }
+        (None, Some(above)) => {
+            // What lies below the first model is of less scale, and so of more loss.
+            let sign = if format::axis(&curve.axis).falls() { '≥' } else { '≤' };
+            format!("{sign} {} {unit}", format::scale(&curve.axis, above))
+        }
         _ => format::NONE.to_owned(),
     }
 }

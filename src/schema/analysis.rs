@@ -89,7 +89,7 @@ pub struct Point {
     pub missing: usize,
 }
 
-/// Where an ability begins, in units of the axis.
+/// Where an ability begins, in units of the axis. What is low or below is of less scale, so of loss and perplexity it is more.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Onset {
     /// The last model not above chance.
@@ -124,19 +124,22 @@ pub struct Evidence {
 pub struct Curve {
     /// Name of the task.
     pub task: String,
-    /// Name of the family.
+    /// Name of the family; `*` for all families together, `FAMILY: training of MODEL` for the checkpoints of one training run.
     pub family: String,
     /// Name of the prompt.
     pub prompt: String,
     /// Name of the metric: the mean of a scorer.
     pub metric: String,
-    /// What the axis measures: `flops`, `params`, `tokens` or `loss`.
+    /// What the axis measures: `flops`, `params`, `tokens`, `loss` or `perplexity`.
     pub axis: String,
+    /// Whether its points are the checkpoints of one training run, and no models trained independently.
+    #[serde(default)]
+    pub is_training: bool,
     /// True for the metric of the task that is all or nothing.
     pub discontinuous: bool,
     /// The best score of a strategy that does not solve the task; none for metrics without one.
     pub chance: Option<f64>,
-    /// The models, by rising scale.
+    /// The models, by rising scale: by falling loss or perplexity.
     pub points: Vec<Point>,
     /// What the curve shows.
     pub verdict: Verdict,
@@ -148,7 +151,7 @@ pub struct Curve {
     pub q_value: Option<f64>,
     /// Where the ability begins.
     pub onset: Onset,
-    /// Decades from the knee to half of the gain.
+    /// From the knee to half of the gain: decades, or nats where the axis is loss or perplexity.
     pub sharpness: Option<f64>,
     /// The parts of the evidence, in numbers and in words.
     pub evidence: Vec<Evidence>,
@@ -267,6 +270,42 @@ pub struct Comparison {
     pub words: String,
 }
 
+/// What the models of all families show of one axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AxisEvidence {
+    /// The axis: `flops`, `params`, `tokens` or `loss`.
+    pub axis: String,
+    /// Log marginal likelihood of one curve for all families, in nats.
+    pub log_evidence: f64,
+    /// Standard error of that, of the numerical integration alone.
+    pub error: f64,
+    /// How much more the best axis has: zero for the best.
+    pub behind: f64,
+    /// How strong that is, less twice its numerical error, in the words of Kass and Raftery 1995: `none`, `positive`, `strong` or `very strong`; empty for the best.
+    pub strength: String,
+}
+
+/// Over which axis the families of a task fall on one curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Collapse {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// Names of the families.
+    pub families: Vec<String>,
+    /// Number of models: those of which every axis that is compared is known.
+    pub models: usize,
+    /// Number of models left out, because they lack one of the axes.
+    pub left_out: usize,
+    /// The axes, the best first.
+    pub axes: Vec<AxisEvidence>,
+    /// The finding in words.
+    pub words: String,
+}
+
 /// Everything the analyzer found: the content of `analysis.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
@@ -284,4 +323,7 @@ pub struct Analysis {
     /// run.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
+    /// Over which axis families fall on one curve, where they are pooled.
+    #[serde(default)]
+    pub collapse: Vec<Collapse>,
 }

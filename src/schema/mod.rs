@@ -1,6 +1,7 @@
 //! The words of the field: plain states that are written to disk, and the traits of what can be extended.
 
 mod analysis;
+mod axis;
 mod curve;
 mod exchange;
 pub mod manual;
@@ -11,9 +12,10 @@ mod task;
 mod wire;
 
 pub use analysis::{
-    ANALYSIS_VERSION, Analysis, Comparison, ComparisonKind, Curve, Evidence, Helps, Onset, Order, PairedPoint, Point,
-    Verdict,
+    ANALYSIS_VERSION, Analysis, AxisEvidence, Collapse, Comparison, ComparisonKind, Curve, Evidence, Helps, Onset, Order,
+    PairedPoint, Point, Verdict,
 };
+pub use axis::Axis;
 pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
 pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
 pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};

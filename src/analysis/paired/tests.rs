@@ -85,7 +85,7 @@ fn two() -> Vec<Prompt> {
 }
 
 fn all(manifest: &RunManifest, records: &[Record]) -> Vec<Comparison> {
-    compare(manifest, records, &["f"])
+    compare(manifest, records, &super::super::groups(manifest, None).0)
 }
 
 fn close(got: f64, wanted: f64) {
