@@ -10,6 +10,7 @@ use crate::schema::{Analysis, Axis, Curve, ModelEntry, Point, RunManifest};
 
 use super::forecast::{self, Forecast, Foretold, Refused, SIZES};
 use super::likelihood::Items;
+use super::models::distinct;
 use super::published::POOLED;
 use super::ruler::Ruler;
 
@@ -230,13 +231,13 @@ impl<'a> Series<'a> {
         let of_curve = |model: &&ModelEntry| curve.points.iter().any(|point| point.model == model.name);
         let ruler = Ruler::new(axis, manifest.models.iter().filter(of_curve).map(|model| &model.scale));
         let unit = ruler.scale(curve.points.first()?.x);
-        let points: Vec<(&Point, Items)> = curve
+        let mut points: Vec<(&Point, Items)> = curve
             .points
             .iter()
             .filter_map(|point| {
                 let n = point.n as f64;
                 let x = (ruler.scale(point.x) / unit).log10();
-                Some((point, Items { x, right: point.score? * n, n }))
+                Some((point, Items { x, right: point.score? * n, n, family: 0 }))
             })
             .collect();
         // The soft metric of the same records that has a score wherever the curve has one.
@@ -259,7 +260,11 @@ impl<'a> Series<'a> {
             .filter(|_| curve.discontinuous)
             .unwrap_or_default();
         let family = |name: &str| manifest.models.iter().find(|model| model.name == name).map_or("", |model| &model.family);
-        let families = points.iter().map(|(point, _)| family(&point.model)).collect();
+        let families: Vec<&str> = points.iter().map(|(point, _)| family(&point.model)).collect();
+        let known = distinct(families.iter().copied());
+        for ((_, items), family) in points.iter_mut().zip(&families) {
+            items.family = known.iter().position(|one| one == family).unwrap_or_default();
+        }
         Some(Self { curve, chance, ruler, unit, points, soft, families })
     }
 

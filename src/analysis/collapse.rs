@@ -53,7 +53,10 @@ pub(super) fn collapse(
         let mut items: Vec<Items> = kept
             .iter()
             .zip(&places)
-            .map(|(one, place)| level(one, 10_f64.powf((place - low) / own * range)).items(1.0))
+            .map(|(one, place)| {
+                let family = families.iter().position(|family| *family == one.family).unwrap_or_default();
+                Level { family, ..level(one, 10_f64.powf((place - low) / own * range)) }.items(1.0)
+            })
             .collect();
         items.sort_by(|a, b| a.x.total_cmp(&b.x));
         let scales: Vec<f64> = items.iter().map(|item| item.x).collect();

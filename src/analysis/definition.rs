@@ -5,12 +5,15 @@
 //! was chosen by looking, so the part that depends on it most, the plateau, is corrected for every knee that could have been.
 
 use crate::schema::Sizes;
-use crate::stats::{BetaBinomial, Group, contrast};
+use crate::stats::{BetaBinomial, Contrast, Group, contrast};
 
 use super::likelihood::Items;
 
 /// Level of every test.
 pub(super) const ALPHA: f64 = 0.05;
+/// Level of the test for a fall after the knee: small, because models differ by more than their items say, and one of them that is
+/// worse than its scale is no fall.
+const FALL: f64 = 0.001;
 /// Correlation of items within a model that the tests allow for: the middle of the prior.
 pub(super) const CORRELATION: f64 = 0.0023;
 /// The smallest rate that is tested against: a strategy that never hits does not exist.
@@ -29,6 +32,8 @@ pub(super) struct Definition {
     pub(super) decades: f64,
     /// Their pooled mean.
     pub(super) plateau: f64,
+    /// Their items.
+    pub(super) plateau_items: f64,
     /// How far above chance a plateau may lie: a fifth of the gain, at least .02.
     pub(super) margin: f64,
     /// Models before the knee that are above chance plus the margin, each by a test corrected for their number.
@@ -41,6 +46,8 @@ pub(super) struct Definition {
     pub(super) p_largest: f64,
     /// The same with two items fewer right.
     pub(super) p_largest_less: f64,
+    /// P-value against models from the knee on that do not fall; one for fewer than two sizes.
+    pub(super) p_fall: f64,
     /// P-value of all models from the knee on together.
     pub(super) p_after: f64,
     /// Sizes above chance in an unbroken run up to the largest.
@@ -83,7 +90,9 @@ impl Definition {
         let median = |less: f64| {
             let mut values: Vec<f64> = largest.iter().map(|item| p(item, less)).collect();
             values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(1.0)
+            // Twice the median of several p-values is one again, however they depend on one another (Rueschendorf 1982).
+            let times = if values.len() > 1 { 2.0 } else { 1.0 };
+            values.get(values.len() / 2).map_or(1.0, |median| (times * median).min(1.0))
         };
         let worth_after = after.iter().map(|item| item.n * worth(item)).sum::<f64>() / rest.n;
         let (n, hits) = (rest.n * worth_after, rest.right * worth_after);
@@ -106,6 +115,7 @@ impl Definition {
             before: distinct(before.iter().map(|item| item.x)),
             decades: before.last()?.x - before.first()?.x,
             plateau: plateau.mean(),
+            plateau_items: plateau.n.round(),
             margin,
             // Where families are pooled, one that is ahead of its scale is no model of the plateau out of order.
             strays: if is_pooled { 0 } else { before.iter().filter(stray).count() },
@@ -113,6 +123,7 @@ impl Definition {
             p_plateau: (many.upper_tail(plateau.n - plateau.right) * knees as f64).min(1.0),
             p_largest: median(0.0),
             p_largest_less: median(FLIPS),
+            p_fall: trend(&after, worth).map_or(1.0, |trend| trend.p_fall),
             p_after,
             run,
             after: distinct(after.iter().map(|item| item.x)),
@@ -129,9 +140,14 @@ impl Definition {
         self.rises() && self.before >= PLATEAU_MODELS
     }
 
-    /// Whether the models after the knee are above chance and above what was before.
+    /// Whether the models after the knee are above chance and above what was before, and do not fall.
     pub(super) fn rises(&self) -> bool {
-        self.p_largest < ALPHA && self.p_largest_less < ALPHA && self.p_after < ALPHA
+        self.p_largest < ALPHA && self.p_largest_less < ALPHA && self.p_after < ALPHA && !self.falls()
+    }
+
+    /// Whether the models from the knee on fall among themselves.
+    pub(super) fn falls(&self) -> bool {
+        self.p_fall < FALL
     }
 
     /// Whether the plateau's mean is within the margin of chance, and so is every model of it but one in ten, and it does not climb.
@@ -140,20 +156,24 @@ impl Definition {
     }
 }
 
-/// How much models rise from the first to the last, by the linear trend of their items; none unless it is significant.
-fn climb(models: &[Items], worth: impl Fn(&Items) -> f64) -> Option<f64> {
+/// The linear trend of models' items.
+fn trend(models: &[Items], worth: impl Fn(&Items) -> f64) -> Option<Contrast> {
     let mean = pool(models)?.mean();
     let group =
         |item: &Items| Group { x: item.x, mean: item.mean(), n: item.n * worth(item), variance: mean * (1.0 - mean) };
-    let trend = contrast(&models.iter().map(group).collect::<Vec<_>>())?;
-    (trend.p_rise < ALPHA)
-        .then(|| trend.slope * (models.last().map_or(0.0, |item| item.x) - models.first().map_or(0.0, |item| item.x)))
+    contrast(&models.iter().map(group).collect::<Vec<_>>())
+}
+
+/// How much models rise from the first to the last; none unless it is significant.
+fn climb(models: &[Items], worth: impl Fn(&Items) -> f64) -> Option<f64> {
+    let trend = trend(models, worth).filter(|trend| trend.p_rise < ALPHA)?;
+    Some(trend.slope * (models.last()?.x - models.first()?.x))
 }
 
 fn pool(items: &[Items]) -> Option<Items> {
     let first = items.first()?;
     let sum = |value: fn(&Items) -> f64| items.iter().map(value).sum::<f64>();
-    Some(Items { x: first.x, right: sum(|item| item.right), n: sum(|item| item.n) })
+    Some(Items { x: first.x, right: sum(|item| item.right), n: sum(|item| item.n), family: first.family })
 }
 
 /// Number of different values among sorted ones.

@@ -375,7 +375,7 @@ mod tests {
         (0..count)
             .map(|index| {
                 let x = 0.5 * index as f64;
-                Items { x, right: (N * scores(x)).round(), n: N }
+                Items { x, right: (N * scores(x)).round(), n: N, family: 0 }
             })
             .collect()
     }
@@ -387,12 +387,12 @@ mod tests {
         let said = forecast.at(4.0, N);
         assert!((said.score - line(4.0)).abs() < 0.05, "{said:?}");
         assert!(said.low < line(4.0) && line(4.0) < said.high && said.high - said.low < 0.4, "{said:?}");
-        assert!(forecast.surprise(&Items { x: 4.0, right: N * line(4.0), n: N }) > 0.1);
+        assert!(forecast.surprise(&Items { x: 4.0, right: N * line(4.0), n: N, family: 0 }) > 0.1);
         let shapes = forecast.by_shape(4.0);
         assert!((shapes.iter().map(|(_, p, _)| p).sum::<f64>() - 1.0).abs() < 0.05, "{shapes:?}");
         let flat = Forecast::new(&items(|_| 0.25, 7), 3.5, 0.25, false).unwrap();
         assert!((flat.at(3.5, N).score - 0.25).abs() < 0.02);
-        assert!(flat.surprise(&Items { x: 3.5, right: 0.9 * N, n: N }) < 0.05);
+        assert!(flat.surprise(&Items { x: 3.5, right: 0.9 * N, n: N, family: 0 }) < 0.05);
         assert!(Forecast::new(&items(line, 3), 4.0, 0.25, false).is_none(), "three sizes foretell nothing");
     }
 

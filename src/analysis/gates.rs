@@ -32,7 +32,7 @@ pub(super) struct Gates<'a> {
     /// The excess over chance that the items of the larger half of the models would show, and that the model with the fewest would.
     resolution: f64,
     resolution_of_one: f64,
-    /// The items of the larger half, and the fewest of one model.
+    /// The independent items that those of the larger half are worth, and the fewest of one model.
     half: usize,
     fewest: usize,
     /// P-value of all models together against chance.
@@ -44,7 +44,11 @@ pub(super) struct Gates<'a> {
 impl<'a> Gates<'a> {
     pub(super) fn new(posterior: &'a Posterior, definition: Option<Definition>, levels: &[Level], chance: f64) -> Self {
         let all = pool(levels);
-        let half: usize = levels.iter().skip(levels.len() / 2).map(|level| level.n).sum();
+        // Items of one model share its luck, so that many are worth fewer.
+        let worth = |n: usize| n as f64 / (n as f64 - 1.0).mul_add(CORRELATION, 1.0);
+        let half: f64 = levels.iter().skip(levels.len() / 2).map(|level| worth(level.n)).sum();
+        #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
+        let half = half.round() as usize;
         let fewest = levels.iter().map(|level| level.n).min().unwrap_or_default();
         let items = all.items(1.0);
         let correlation = CORRELATION / levels.len() as f64;
@@ -106,17 +110,28 @@ impl<'a> Gates<'a> {
     /// What the number of items could have shown.
     pub(super) fn resolution_words(&self, verdict: Verdict) -> Evidence {
         let mut words = format!(
-            "the {} items of the larger half of the models would show an excess over chance of {} four times out of five, {} of one model \
-             {}",
+            "the items of the larger half of the models, worth {} independent ones, would show an excess over chance of {} four times out of \
+             five, the {} of one model {}",
             self.half,
-            words::score(self.resolution),
+            self.excess(self.resolution),
             self.fewest,
-            words::score(self.resolution_of_one)
+            self.excess(self.resolution_of_one)
         );
         if verdict == Verdict::Unresolved {
             words += &format!("; for {} at one model {} are needed", words::score(GATE), needed(self.chance, GATE));
         }
         part("resolution", Some(self.resolution), None, words)
+    }
+
+    /// An excess over chance in words; one beyond the headroom is none.
+    fn excess(&self, excess: f64) -> String {
+        if excess > 1.0 - self.chance {
+            "none".to_owned()
+        } else if excess < 0.001 {
+            "less than 0.001".to_owned()
+        } else {
+            words::score(excess)
+        }
     }
 
     /// What would change the verdict; of an unresolved curve, what is missing.
@@ -145,7 +160,7 @@ impl<'a> Gates<'a> {
                 )
             }
             Verdict::BreakthroughFromPlateau => format!(
-                "it stands as long as the probability of a rise from a plateau is at least {EMERGENT:.2}, now {:.2} whatever two items do; with a                  chance level as high as the plateau it would be emergent",
+                "it stands as long as the probability of a rise from a plateau is at least {EMERGENT:.2}, now {:.2} whatever two items do; with a chance level as high as the plateau it would be emergent",
                 self.posterior.least_rise
             ),
             Verdict::Smooth => format!("{}; smaller models at chance would make it emergent", likely(Shape::Smooth)),
@@ -169,7 +184,7 @@ impl<'a> Gates<'a> {
         let mut lacks = Vec::new();
         let rise = shapes[Shape::Emergent as usize] + shapes[Shape::Breakthrough as usize];
         if best == Shape::TooShort as usize && shapes[best] >= LIKELY {
-            lacks.push("smaller models would tell whether there is a plateau before the rise".to_owned());
+            return "smaller models would tell whether there is a plateau before the rise".to_owned();
         } else if best == Shape::Flat as usize && shapes[best] >= LIKELY {
             if self.end > self.highest_flat() {
                 lacks.push(format!(
@@ -194,7 +209,7 @@ impl<'a> Gates<'a> {
         }
         if lacks.is_empty() {
             format!(
-                "no shape has a probability of {LIKELY:.2} that stands whatever two items do; more sizes or more items decide, and they most where the                  score leaves chance"
+                "no shape has a probability of {LIKELY:.2} that stands whatever two items do; more sizes or more items decide, and they most where the score leaves chance"
             )
         } else {
             format!("not {}: {}", if rise >= LIKELY { "emergent" } else { Shape::NAMES[best] }, lacks.join("; "))
@@ -226,6 +241,9 @@ impl<'a> Gates<'a> {
         } else if definition.p_largest_less >= ALPHA {
             lacks.push("with two items fewer right the largest model is not significantly above".to_owned());
         }
+        if definition.falls() {
+            lacks.push("the models from the knee on fall among themselves".to_owned());
+        }
         if definition.p_after >= ALPHA {
             lacks.push("the models after the knee together are not significantly above".to_owned());
         }
@@ -237,5 +255,14 @@ impl<'a> Gates<'a> {
 
 /// The items per model with which an excess over chance would be seen four times out of five.
 fn needed(chance: f64, excess: f64) -> usize {
-    (1..=24).map(|power| 1 << power).find(|&n| minimal_effect(chance, n) <= excess).unwrap_or(usize::MAX)
+    let (mut low, mut high) = (0, 1 << 24);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        if minimal_effect(chance, middle) <= excess {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
 }

@@ -20,12 +20,20 @@ pub(super) struct Level {
     pub(super) sum: f64,
     /// The sum of their squares.
     pub(super) squares: f64,
+    /// Which family the model is of, where several are pooled.
+    pub(super) family: usize,
 }
 
 impl Level {
     /// The scores at `x`.
     pub(super) fn new(x: f64, scores: &[f64]) -> Self {
-        Self { x, n: scores.len(), sum: scores.iter().sum(), squares: scores.iter().map(|score| score * score).sum() }
+        Self {
+            x,
+            n: scores.len(),
+            sum: scores.iter().sum(),
+            squares: scores.iter().map(|score| score * score).sum(),
+            family: 0,
+        }
     }
 
     /// The same with more scores, all of one value.
@@ -61,17 +69,18 @@ impl Level {
         let worth = if own < binary && binary > 0.0 { n * binary / own } else { n };
         // Correlated items beyond this add nothing, and sums over them would take for ever.
         let worth = worth.min(MOST_ITEMS);
-        Items { x: ((self.x / unit).log10() * 1e9).round() / 1e9, right: mean * worth, n: worth }
+        Items { x: ((self.x / unit).log10() * 1e9).round() / 1e9, right: mean * worth, n: worth, family: self.family }
     }
 }
 
 /// The levels as one.
 pub(super) fn pool(levels: &[Level]) -> Level {
-    levels.iter().fold(Level { x: 0.0, n: 0, sum: 0.0, squares: 0.0 }, |all, level| Level {
+    levels.iter().fold(Level { x: 0.0, n: 0, sum: 0.0, squares: 0.0, family: 0 }, |all, level| Level {
         x: level.x,
         n: all.n + level.n,
         sum: all.sum + level.sum,
         squares: all.squares + level.squares,
+        family: level.family,
     })
 }
 

@@ -32,6 +32,10 @@ pub(super) const NODES: [(f64, f64); 5] = [
     (2.856_970_013_872_806, 0.011_257_411_327_720_69),
 ];
 
+/// The same with three points, for a shift in two parts.
+const FEW_NODES: [(f64, f64); 3] =
+    [(-1.732_050_807_568_877, 1.0 / 6.0), (0.0, 2.0 / 3.0), (1.732_050_807_568_877, 1.0 / 6.0)];
+
 /// One model: how many items, how many right, where.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Items {
@@ -41,6 +45,8 @@ pub(super) struct Items {
     pub(super) right: f64,
     /// Number of items.
     pub(super) n: f64,
+    /// Which family the model is of, where several are pooled.
+    pub(super) family: usize,
 }
 
 impl Items {
@@ -55,6 +61,8 @@ impl Items {
 pub(super) struct Noise {
     /// Standard deviation of a model's shift, in decades.
     pub(super) shift: f64,
+    /// The part of its variance that all models of a family share, where families are pooled.
+    shared: f64,
     /// Index of the correlation of items.
     correlation: usize,
 }
@@ -118,6 +126,8 @@ pub(super) struct Likelihood {
     places: Vec<f64>,
     tables: Vec<Table>,
     accidents: Vec<f64>,
+    /// The models of every family; none unless several are pooled.
+    families: Vec<Vec<usize>>,
     sizes: Sizes,
     shifts: (f64, f64),
     nearest: &'static [u16],
@@ -135,6 +145,7 @@ impl Likelihood {
             places: items.iter().map(|item| item.x).collect(),
             tables: items.iter().map(Table::new).collect(),
             accidents: items.iter().map(accident).collect(),
+            families: if is_pooled { families(items) } else { Vec::new() },
             sizes,
             shifts: if is_pooled { (0.10, 0.60) } else { (0.02, 0.40) },
             nearest: &NEAREST,
@@ -152,28 +163,72 @@ impl Likelihood {
         own.copy_from_slice(&cube[..CURVE_DIMENSIONS]);
         let (low, high) = self.shifts;
         let shift = low * (high / low).powf(cube[CURVE_DIMENSIONS]);
-        let correlation = ((cube[CURVE_DIMENSIONS + 1] * CORRELATIONS.len() as f64) as usize).min(CORRELATIONS.len() - 1);
-        (family.propose(&own, &self.sizes), Noise { shift, correlation })
+        // One axis of the cube has room for two: which correlation, and how far along its part of the axis the place is.
+        let place = cube[CURVE_DIMENSIONS + 1] * CORRELATIONS.len() as f64;
+        let correlation = (place as usize).min(CORRELATIONS.len() - 1);
+        let shared = (place - correlation as f64).clamp(0.0, 1.0);
+        (family.propose(&own, &self.sizes), Noise { shift, shared, correlation })
     }
 
     /// The probability of one model's items.
+    pub(super) fn of_model(&self, model: usize, proposal: &Proposal, noise: Noise) -> f64 {
+        self.about(model, proposal, noise, 0.0, noise.shift, &NODES)
+    }
+
+    /// The probability of one model's items with a shift of its own about a place beside its scale.
     #[expect(
         clippy::suboptimal_flops,
         reason = "a fused operation is a slow call where the processor is not known to have one"
     )]
-    pub(super) fn of_model(&self, model: usize, proposal: &Proposal, noise: Noise) -> f64 {
+    fn about(&self, model: usize, proposal: &Proposal, noise: Noise, aside: f64, shift: f64, nodes: &[(f64, f64)]) -> f64 {
         let row = &self.tables[model].0[noise.correlation * GRID..];
         let at = |x: f64| f64::from(row[nearest(self.nearest, proposal.score(x, &self.sizes))]);
+        let place = self.places[model] + aside;
         let seen = if proposal.form == Form::Flat {
-            at(self.places[model])
+            at(place)
         } else {
-            NODES.iter().map(|(node, weight)| weight * at(self.places[model] + noise.shift * node)).sum()
+            nodes.iter().map(|(node, weight)| weight * at(place + shift * node)).sum()
         };
         (1.0 - FELL - ANYWHERE) * seen + self.accidents[model]
     }
 
+    /// The probability of a family's items: its models share a shift, and have one of their own each. `other` has the items of one
+    /// model changed.
+    fn of_family(&self, members: &[usize], other: Option<(usize, &Self)>, proposal: &Proposal, noise: Noise) -> f64 {
+        let of = |model: usize| other.filter(|(changed, _)| *changed == model).map_or(self, |(_, other)| other);
+        if let [model] = members {
+            return of(*model).of_model(*model, proposal, noise);
+        }
+        if proposal.form == Form::Flat {
+            return members.iter().map(|&model| of(model).of_model(model, proposal, noise)).product();
+        }
+        let (common, own) = (noise.shift * noise.shared.sqrt(), noise.shift * (1.0 - noise.shared).sqrt());
+        let given = |aside: f64| -> f64 {
+            members.iter().map(|&model| of(model).about(model, proposal, noise, aside, own, &FEW_NODES)).product()
+        };
+        FEW_NODES.iter().map(|(node, weight)| weight * given(common * node)).sum()
+    }
+
+    /// How much more probable the data are with the items of one model as they are in `other`.
+    pub(super) fn ratio(&self, model: usize, other: &Self, proposal: &Proposal, noise: Noise) -> f64 {
+        match self.families.iter().find(|members| members.contains(&model)) {
+            Some(members) => {
+                self.of_family(members, Some((model, other)), proposal, noise)
+                    / self.of_family(members, None, proposal, noise)
+            }
+            None => other.of_model(model, proposal, noise) / self.of_model(model, proposal, noise),
+        }
+    }
+
     /// The logarithm of the probability of all.
     pub(super) fn log(&self, proposal: &Proposal, noise: Noise) -> f64 {
+        if !self.families.is_empty() {
+            return self
+                .families
+                .iter()
+                .map(|members| self.of_family(members, None, proposal, noise).max(f64::MIN_POSITIVE).ln())
+                .sum();
+        }
         // The logarithm of a product of a few is cheaper than the logarithms of all; eight cannot become zero.
         let mut sum = 0.0;
         let mut product = 1.0;
@@ -186,4 +241,15 @@ impl Likelihood {
         }
         sum + product.ln()
     }
+}
+
+/// The models of every family, by index.
+fn families(items: &[Items]) -> Vec<Vec<usize>> {
+    let count = items.iter().map(|item| item.family + 1).max().unwrap_or_default();
+    let mut found = vec![Vec::new(); count];
+    for (model, item) in items.iter().enumerate() {
+        found[item.family].push(model);
+    }
+    found.retain(|members| !members.is_empty());
+    found
 }

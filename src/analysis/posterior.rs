@@ -31,7 +31,7 @@ const POLISHING: usize = 120;
 const NOISE_PARAMETERS: usize = 2;
 /// Runs behind a log evidence, and nats behind the best family beyond which a family adds nothing to it, roughly as these are
 /// known.
-const RUNS: u64 = 4;
+const RUNS: u64 = 3;
 const NEGLECTED: f64 = 8.0;
 /// Draws of each family that are looked at, and the probability below which a family is not.
 const LOOKED_AT: usize = 1_000;
@@ -218,8 +218,7 @@ pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Post
         let shape = seen.shape as usize;
         sums[0][shape] += weight;
         for (slot, &(model, direction)) in variants.iter().enumerate() {
-            let changed = flipped[direction].of_model(model, &proposal, noise);
-            sums[slot + 1][shape] += weight * changed / likelihood.of_model(model, &proposal, noise);
+            sums[slot + 1][shape] += weight * likelihood.ratio(model, &flipped[direction], &proposal, noise);
         }
     });
     for sums in &mut sums {
@@ -246,7 +245,10 @@ pub(super) fn log_evidence(items: &[Items], sizes: &Sizes, is_pooled: bool) -> (
     let screened: Vec<(&dyn CurveFamily, f64)> = CURVES
         .iter()
         .map(|family| {
-            (*family, adaptive(EFFORT, f64::NEG_INFINITY, |cube| log(*family, cube)).log_integral + family.prior().ln())
+            (
+                *family,
+                adaptive(FORECAST_EFFORT, f64::NEG_INFINITY, |cube| log(*family, cube)).log_integral + family.prior().ln(),
+            )
         })
         .collect();
     let best = screened.iter().map(|(_, log)| *log).fold(f64::NEG_INFINITY, f64::max);
@@ -259,7 +261,7 @@ pub(super) fn log_evidence(items: &[Items], sizes: &Sizes, is_pooled: bool) -> (
             let families = screened.iter().filter(|(_, log)| *log > best - NEGLECTED);
             let joint: Vec<f64> = families
                 .map(|(family, _)| {
-                    tempered(EFFORT.particles, seed, |cube| log(*family, cube)).log_integral + family.prior().ln()
+                    tempered(FORECAST_EFFORT.particles, seed, |cube| log(*family, cube)).log_integral + family.prior().ln()
                 })
                 .collect();
             sum(&joint)

@@ -121,16 +121,18 @@ fn level(one: &PublishedScore, scale: f64) -> Level {
     #[expect(clippy::cast_possible_truncation, reason = "a number of items")]
     let items = n as usize;
     let right = one.score * n;
-    Level { x: scale, n: items, sum: right, squares: right }
+    Level { x: scale, n: items, sum: right, squares: right, family: 0 }
 }
 
 fn measured(group: &Group<'_, PublishedScore>) -> Vec<Measured> {
+    let families = distinct(group.models.iter().map(|one| one.family.as_str()));
     let mut measured: Vec<Measured> = group
         .models
         .iter()
         .filter_map(|one| {
             let x = group.ruler.axis.measure(&one.scale)?;
-            let level = level(one, group.ruler.scale(x));
+            let family = families.iter().position(|family| *family == one.family).unwrap_or_default();
+            let level = Level { family, ..level(one, group.ruler.scale(x)) };
             let items = level.n;
             let interval = wilson(level.sum, items as f64);
             let point = Point {

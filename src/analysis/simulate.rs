@@ -285,7 +285,7 @@ fn draw(setting: Setting, index: usize) -> Option<Drawn> {
             };
             let score = proposal.score(x + own, &sizes);
             let right = (0..items).filter(|_| rng.random::<f64>() < score).count() as f64;
-            Level { x: 10_f64.powf(*x), n: items, sum: right, squares: right }
+            Level { x: 10_f64.powf(*x), n: items, sum: right, squares: right, family: model % families }
         })
         .collect();
     Some(Drawn { chance, sizes, proposal, levels })

@@ -176,6 +176,11 @@ fn what_published_curves_taught() {
     // Three models above chance by themselves are more than the last point.
     let three = published(0.25, 110.0, &[30.0, 25.0, 24.0, 21.0, 31.0, 38.0, 36.0, 42.0].map(|right| right / 110.0));
     assert_eq!(three.verdict, Verdict::Emergent, "{:#?}", three.evidence);
+    // No answer anywhere is below any chance, and flat.
+    assert_eq!(published(0.25, 400.0, &[0.0; 8]).verdict, Verdict::Flat);
+    // What falls as soon as it has jumped does not grow.
+    let falling = published(0.25, 1000.0, &[0.25, 0.25, 0.25, 0.25, 0.8, 0.7, 0.65, 0.6]);
+    assert_ne!(falling.verdict, Verdict::Emergent, "{:#?}", falling.evidence);
     // A level above chance begins at the smallest model or before.
     let level = published(0.25, 400.0, &[0.45, 0.44, 0.46, 0.45, 0.44, 0.46]);
     assert_eq!((level.verdict, level.onset.below, level.onset.above), (Verdict::AboveChance, None, Some(1e9)));

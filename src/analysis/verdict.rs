@@ -101,8 +101,9 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
 
     let first = first_above(levels, &p_above);
     let mut evidence = vec![shape_words(&posterior), part("change", None, None, gates.change(verdict))];
+    let has_knee = quantile(|seen| seen.knee).is_some();
     if let Some(definition) = &definition {
-        evidence.extend(definition_words(question, definition, chance));
+        evidence.extend(definition_words(question, definition, chance, has_knee));
     }
     let (_, after) = levels.split_at_checked(first).unwrap_or((levels, &[]));
     evidence.push(above_words(question, levels, after, &p_above, chance));
@@ -125,18 +126,20 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     let mut sharpness = None;
     if matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau) {
         let scale = |log: f64| unit * 10_f64.powf(log);
-        onset.low = Some(scale(knee[0]));
         // With the largest model alone above chance, the rise lies between it and the one before, where the drawn curves allow.
         let (below, above) = (onset.below.unwrap_or(0.0), onset.above.unwrap_or(f64::INFINITY));
         let between = |seen: &Seen| rises(seen) && (below..=above).contains(&scale(seen.knee));
         let is_last = verdict == Verdict::EmergentLastPoint;
         // The midpoint and the sharpness are of the same drawn curves as the knee.
-        let middle = |value: fn(&Seen) -> f64| {
-            let last = posterior.quantiles(|seen| is_last && between(seen), value, [0.5]);
-            last.or_else(|| posterior.quantiles(rises, value, [0.5])).map(|[middle]| middle)
+        let of = |value: fn(&Seen) -> f64| {
+            let last = posterior.quantiles(|seen| is_last && between(seen), value, [0.025, 0.5, 0.975]);
+            last.or_else(|| posterior.quantiles(rises, value, [0.025, 0.5, 0.975]))
         };
+        let middle = |value: fn(&Seen) -> f64| of(value).map(|[_, middle, _]| middle);
+        let [low, _, high] = of(|seen| seen.knee).unwrap_or(knee);
+        onset.low = Some(scale(low));
+        onset.high = Some(scale(high));
         onset.knee = Some(scale(middle(|seen| seen.knee).unwrap_or(knee[1])));
-        onset.high = Some(scale(knee[2]));
         onset.midpoint = middle(|seen| seen.midpoint).map(scale);
         sharpness = middle(|seen| seen.midpoint - seen.knee);
     }
@@ -184,14 +187,20 @@ fn criterion_words(posterior: &Posterior, models: usize) -> Evidence {
     part("aicc", Some(first), None, words)
 }
 
-fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64) -> Vec<Evidence> {
+fn definition_words(question: &Question<'_>, definition: &Definition, chance: f64, has_knee: bool) -> Vec<Evidence> {
     let level = definition.plateau <= chance + definition.margin;
     let mut plateau = format!(
-        "the {} below the knee, over {}, score {} on average, {} chance ({}) by more than {} ({})",
+        "the {} {}, over {}, score {} on average ({} items), {} chance of {} by more than {} ({} against a plateau that is)",
         words::sizes(definition.before),
+        if has_knee { "below the knee" } else { "before the largest" },
         question.ruler.distance(definition.decades),
         words::score(definition.plateau),
-        if level { "not above" } else { "above" },
+        definition.plateau_items,
+        match (level, definition.p_plateau < ALPHA) {
+            (true, true) => "not above",
+            (true, false) => "not seen and not ruled out to be above",
+            (false, _) => "above",
+        },
         words::score(chance),
         words::score(definition.margin),
         words::p(definition.p_plateau)
@@ -203,7 +212,7 @@ fn definition_words(question: &Question<'_>, definition: &Definition, chance: f6
         plateau += &format!("; among themselves they rise by {}", words::score(climb));
     }
     let rise = format!(
-        "the largest model is {}above chance and the plateau ({}; with two items fewer right {}), the {} from the knee on together {}above ({}); {} above chance one by one",
+        "the largest model is {}above chance and the plateau ({}; with two items fewer right {}), the {} from the knee on together {}above ({}); {}",
         if definition.p_largest < ALPHA { "" } else { "not significantly " },
         words::p(definition.p_largest),
         words::p(definition.p_largest_less),
@@ -211,9 +220,9 @@ fn definition_words(question: &Question<'_>, definition: &Definition, chance: f6
         if definition.p_after < ALPHA { "" } else { "not significantly " },
         words::p(definition.p_after),
         match definition.run {
-            0 => "the largest is not".to_owned(),
-            1 => "the largest alone is".to_owned(),
-            run => format!("the largest {run} are"),
+            0 => "not even the largest is above by the margin, taken alone".to_owned(),
+            1 => "the largest alone is above by the margin, one by one".to_owned(),
+            run => format!("the largest {run} are above by the margin, one by one"),
         }
     );
     vec![

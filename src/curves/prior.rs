@@ -16,7 +16,8 @@ pub(super) fn level_at_chance(kind: f64, place: f64, chance: f64) -> f64 {
     }
     match kind {
         kind if kind < 0.5 => chance,
-        kind if kind < 0.85 => chance * 0.6f64.mul_add(-place * place, 1.0),
+        // All the way down: replies without an answer score below any chance.
+        kind if kind < 0.85 => chance * place.powi(3).mul_add(-1.0, 1.0),
         _ => AT_CHANCE.mul_add(place, chance),
     }
 }

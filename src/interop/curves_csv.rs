@@ -191,8 +191,26 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
     }
     let reader = Reader { path, columns };
     let mut scores = Vec::new();
+    let mut empty = 0;
     for record in file.records() {
-        scores.extend(read_line(&reader, &record.map_err(io)?)?);
+        match read_line(&reader, &record.map_err(io)?)? {
+            Some(score) => scores.push(score),
+            None => empty += 1,
+        }
+    }
+    if empty > 0 {
+        notes.push(format!("{empty} lines without a score, or of no items, are left out"));
+    }
+    let key = |one: &PublishedScore| {
+        let Scale { seed, checkpoint, .. } = one.scale;
+        (one.task.clone(), one.family.clone(), one.model.clone(), one.prompt.clone(), one.metric.clone(), seed, checkpoint)
+    };
+    let known: std::collections::BTreeSet<_> = scores.iter().map(key).collect();
+    if known.len() < scores.len() {
+        notes.push(format!(
+            "{} lines are of a model, task, prompt and metric that another line is of too; each counts as a model",
+            scores.len() - known.len()
+        ));
     }
     let unbounded = |one: &PublishedScore| UNBOUNDED.iter().any(|word| one.metric.to_lowercase().contains(word));
     let left_out = scores.iter().filter(|one| unbounded(one)).count();
@@ -233,7 +251,11 @@ fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<Publis
         seed: reader.text(record, &SEED).parse().ok(),
         checkpoint: step(reader.text(record, &CHECKPOINT)),
     };
-    let n = reader.number(record, &COUNT)?.filter(|n| *n > 0.0);
+    let n = reader.number(record, &COUNT)?;
+    // Of no items there is no score.
+    if n.is_some_and(|n| n <= 0.0) {
+        return Ok(None);
+    }
     // Counts are exact where scores are rounded.
     let exact = reader.number(record, &CORRECT)?.zip(n).map(|(right, n)| right / n);
     let error = reader.number(record, &ERROR)?.filter(|error| *error > 0.0);
@@ -315,31 +337,35 @@ fn last_steps_are_final(scores: &mut [PublishedScore], notes: &mut Vec<String>) 
 
 /// Brings all scores of a metric to fractions of which more is better.
 fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
-    let mut metrics: Vec<(String, String)> = scores.iter().map(|one| (one.task.clone(), one.metric.clone())).collect();
+    let mut metrics: Vec<String> = scores.iter().map(|one| one.metric.clone()).collect();
     metrics.sort();
     metrics.dedup();
-    let (mut percent, mut lower) = (Vec::new(), Vec::new());
-    for (task, metric) in metrics {
-        let mut own: Vec<&mut PublishedScore> =
-            scores.iter_mut().filter(|one| one.task == task && one.metric == metric).collect();
+    let (mut percent, mut lower, mut outside) = (Vec::new(), Vec::new(), 0);
+    for metric in metrics {
+        // Of a metric over the whole file: a task that nobody solves may have no percentage above one.
+        let mut own: Vec<&mut PublishedScore> = scores.iter_mut().filter(|one| one.metric == metric).collect();
         let most = own.iter().flat_map(|one| [Some(one.score), one.chance]).flatten().fold(0.0, f64::max);
         if most > LARGEST_FRACTION {
-            percent.push(format!("{task} {metric}"));
+            percent.push(metric.clone());
             for one in &mut own {
                 one.score /= 100.0;
                 one.chance = one.chance.map(|chance| if chance > 1.0 { chance / 100.0 } else { chance });
             }
         }
         if LOWER_IS_BETTER.iter().any(|word| metric.to_lowercase().contains(word)) {
-            lower.push(format!("{task} {metric}"));
+            lower.push(metric.clone());
             for one in &mut own {
                 one.score = 1.0 - one.score;
                 one.chance = one.chance.map(|chance| 1.0 - chance);
             }
         }
+        outside += own.iter().filter(|one| !(0.0..=1.0).contains(&one.score)).count();
         for one in own {
             one.score = one.score.clamp(0.0, 1.0);
         }
+    }
+    if outside > 0 {
+        notes.push(format!("{outside} scores lie outside 0 to 1 and are taken for the nearer end"));
     }
     if !percent.is_empty() {
         notes.push(format!("scores in percent, divided by 100: {}", percent.join(", ")));
@@ -395,6 +421,14 @@ mod tests {
             .unwrap();
         assert_eq!((file.scores.len(), file.scores[0].score, file.scores[0].chance), (1, 0.5, None));
         assert!(file.notes.iter().any(|note| note.contains("without a ceiling")), "{:?}", file.notes);
+        // A task that nobody solves is in percent as the others of its metric are; no items are no score.
+        let file = read("task,model,acc,n,params\nx,a,72.0,50,9\ny,a,1.3,50,9\ny,b,1.0,0,90\ny,a,1.3,50,9\n").unwrap();
+        assert_eq!((file.scores.len(), file.scores[1].score), (3, 0.013));
+        assert!(
+            ["left out", "another line"].iter().all(|words| file.notes.iter().any(|note| note.contains(words))),
+            "{:?}",
+            file.notes
+        );
     }
 
     #[test]
