@@ -257,6 +257,7 @@ impl<'a> Series<'a> {
                     })
                     .collect::<Option<Vec<f64>>>()
             })
+            .or_else(|| losses(manifest, axis, &points))
             .filter(|_| curve.discontinuous)
             .unwrap_or_default();
         let family = |name: &str| manifest.models.iter().find(|model| model.name == name).map_or("", |model| &model.family);
@@ -379,6 +380,21 @@ impl<'a> Series<'a> {
             by_shape: forecast.by_shape(x),
         })
     }
+}
+
+/// Minus the held-out loss of every model, where all have one and it is not the scale itself: what is soft about a model whose records
+/// have no soft metric.
+fn losses(manifest: &RunManifest, axis: Axis, points: &[(&Point, Items)]) -> Option<Vec<f64>> {
+    let loss = |point: &Point| {
+        let is_own = |model: &&ModelEntry| {
+            (&model.name, model.scale.seed, model.scale.checkpoint) == (&point.model, point.seed, point.checkpoint)
+        };
+        manifest.models.iter().find(is_own)?.scale.loss.filter(|loss| *loss > 0.0)
+    };
+    if axis.falls() {
+        return None;
+    }
+    points.iter().map(|(point, _)| Some(-loss(point)?)).collect()
 }
 
 /// Per distance and method the error and the coverage.

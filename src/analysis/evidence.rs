@@ -67,6 +67,14 @@ pub(super) fn items_trend(levels: &[Level]) -> Trend {
         .map_or(Trend { rise: 1.0, fall: 1.0 }, |found| Trend { rise: found.p_rise, fall: found.p_fall })
 }
 
+/// The p-value of a fall from the highest level on, times the number of levels that could have been the highest: a first model that
+/// fails altogether hides no fall.
+pub(super) fn fall(levels: &[Level]) -> f64 {
+    let highest = levels.iter().enumerate().rev().max_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
+    let from = highest.and_then(|(at, _)| levels.get(at..)).unwrap_or_default();
+    (items_trend(from).fall * levels.len() as f64).min(1.0)
+}
+
 /// A dip: where, how deep, and the p-value of falling into it and rising out of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dip {

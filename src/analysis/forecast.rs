@@ -9,14 +9,14 @@
 use nalgebra::{Matrix2, Vector2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Beta, Binomial, Distribution, StandardNormal};
+use rand_distr::{Beta, Binomial, ChiSquared, Distribution, StandardNormal};
 use serde::Serialize;
 
 use crate::curves::CURVES;
 use crate::schema::Sizes;
 use crate::stats::BetaBinomial;
 
-use super::definition::CORRELATION;
+use super::definition::{ALPHA, CORRELATION};
 use super::likelihood::{Items, NODES};
 use super::posterior::Weighed;
 
@@ -201,32 +201,13 @@ pub enum Refused {
     NoProgress,
 }
 
-/// A point of a transformed scale, with the variance of its measurement.
-struct Transformed {
-    x: f64,
-    y: f64,
-    variance: f64,
-}
-
-/// A line through points with errors of their own and a scatter about it, and what it says of another place.
-fn extrapolate(points: &[Transformed], x: f64) -> Option<(f64, f64)> {
-    let mut scatter = 0.0;
-    let mut line = None;
-    // The scatter that makes the squares what they should be (Paule and Mandel 1982), found in a few steps.
-    for _ in 0..30 {
-        let fitted = Line::through(points.iter().map(|one| (one.x, one.y, 1.0 / (one.variance + scatter))))?;
-        let squares: f64 = points.iter().map(|one| (one.y - fitted.at(one.x)).powi(2) / (one.variance + scatter)).sum();
-        let freedom = points.len().saturating_sub(2).max(1) as f64;
-        line = Some((fitted, scatter));
-        if squares <= freedom {
-            break;
-        }
-        let mean = points.iter().map(|one| one.variance + scatter).sum::<f64>() / points.len() as f64;
-        scatter += mean * (squares / freedom - 1.0).min(1.0) * 0.5;
-    }
-    let (line, scatter) = line?;
-    let weight: f64 = points.iter().map(|one| 1.0 / (one.variance + scatter)).sum();
-    let variance = 1.0 / weight + (x - line.centre.0).powi(2) / line.spread + scatter;
+/// What a line through points says of another place, and the standard error of a point there.
+fn extrapolate(points: &[(f64, f64)], x: f64) -> Option<(f64, f64)> {
+    let line = Line::through(points.iter().map(|(x, y)| (*x, *y, 1.0)))?;
+    let count = points.len() as f64;
+    let squares: f64 = points.iter().map(|(x, y)| (y - line.at(*x)).powi(2)).sum();
+    let scatter = squares / (count - 2.0).max(1.0);
+    let variance = scatter * (1.0 + 1.0 / count + (x - line.centre.0).powi(2) / line.spread);
     Some((line.at(x), variance.sqrt()))
 }
 
@@ -237,29 +218,19 @@ pub(super) fn one_step(training: &[Items], x: f64, n: f64, chance: f64) -> Resul
     if distinct.is_none_or(|sizes| sizes.count < SIZES) {
         return Err(Refused::FewSizes);
     }
-    let points: Vec<Transformed> = training
-        .iter()
-        .filter_map(|item| {
-            // Half an item keeps what is all right or all wrong finite.
-            let score = ((item.right + 0.5) / (item.n + 1.0) - chance) / (1.0 - chance);
-            let error = (item.mean() * (1.0 - item.mean()) / item.n).sqrt().max(0.5 / item.n) / (1.0 - chance);
-            if score <= 2.0 * error || score >= 1.0 {
-                return None;
-            }
-            let slope = 1.0 / (score * score.ln());
-            Some(Transformed { x: item.x, y: (-score.ln()).ln(), variance: (slope * error).powi(2) })
-        })
-        .collect();
-    if points.len() < 3 {
+    if above_chance(training, chance) < 3 {
         return Err(Refused::AtChance);
     }
-    let (at, error) = extrapolate(&points, x).ok_or(Refused::AtChance)?;
-    let before = extrapolate(&points, x - 1.0).ok_or(Refused::AtChance)?.0;
-    if at >= before {
-        return Err(Refused::NoProgress);
-    }
-    let score = |y: f64| (1.0 - chance).mul_add((-y.exp()).exp(), chance);
-    Ok(foretold(|[z, ..]| score(error.mul_add(z, at)), n))
+    // log A - a log C falls with scale: the link's argument is minus that.
+    let places: Vec<f64> = training.iter().map(|item| item.x).collect();
+    let link = Link::fit(Form::OneStep, training, &places, chance).ok_or(Refused::NoProgress)?;
+    Ok(foretold(|[_, low, slope]| link.moved([low, slope]).score(x), training.len(), link.correlation(n), n))
+}
+
+/// How many models are above chance, each by a test of its own.
+fn above_chance(training: &[Items], chance: f64) -> usize {
+    let p = |item: &Items| BetaBinomial::with_correlation(item.n, chance.max(1e-3), CORRELATION).upper_tail(item.right);
+    training.iter().filter(|item| p(item) < ALPHA).count()
 }
 
 /// In two steps (Dubey et al. 2024 and Bhagia et al. 2024 in form): the soft metric over scale, linear, or where it is negative, as a
@@ -272,30 +243,53 @@ pub(super) fn two_step(training: &[Items], soft: &[f64], x: f64, n: f64, chance:
     if soft.len() != training.len() {
         return Err(Refused::NoSoftMetric);
     }
-    let above = training
-        .iter()
-        .filter(|item| BetaBinomial::with_correlation(item.n, chance.max(1e-3), CORRELATION).upper_tail(item.right) < 0.05);
-    if above.count() < 2 {
+    if above_chance(training, chance) < 2 {
         return Err(Refused::AtChance);
     }
     let is_negative = soft.iter().all(|value| *value < 0.0);
     let transform = |value: f64| if is_negative { -(-value).ln() } else { value };
     let back = |value: f64| if is_negative { -(-value).exp() } else { value };
-    let points: Vec<Transformed> = training
-        .iter()
-        .zip(soft)
-        .map(|(item, value)| Transformed { x: item.x, y: transform(*value), variance: 1e-9 })
-        .collect();
+    let points: Vec<(f64, f64)> = training.iter().zip(soft).map(|(item, value)| (item.x, transform(*value))).collect();
     let (at, error) = extrapolate(&points, x).ok_or(Refused::NoProgress)?;
     if at <= extrapolate(&points, x - 1.0).ok_or(Refused::NoProgress)?.0 {
         return Err(Refused::NoProgress);
     }
-    let link = Link::fit(training, soft, chance).ok_or(Refused::NoProgress)?;
-    Ok(foretold(|[z, low, slope]| link.moved([low, slope]).score(back(error.mul_add(z, at))), n))
+    let link = Link::fit(Form::Logistic, training, soft, chance).ok_or(Refused::NoProgress)?;
+    let score = |[z, low, slope]: [f64; 3]| link.moved([low, slope]).score(back(error.mul_add(z, at)));
+    Ok(foretold(score, training.len(), link.correlation(n), n))
 }
 
-/// A score between chance and one, logistic in a soft metric, by maximum likelihood of the items with a weak prior on its slope.
+/// How the share of the headroom depends on the argument of a link.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// `1 / (1 + e^-t)`.
+    Logistic,
+    /// `e^-e^-t`: with `t = a log C - log A` the one-step law.
+    OneStep,
+}
+
+impl Form {
+    /// The share and its slope.
+    fn share(self, t: f64) -> (f64, f64) {
+        match self {
+            Self::Logistic => {
+                let share = 1.0 / (1.0 + (-t).exp());
+                (share, share * (1.0 - share))
+            }
+            Self::OneStep => {
+                let fall = (-t).exp();
+                let share = (-fall).exp();
+                // Where nothing is left of the share, nothing is left of its slope.
+                (share, if share > 0.0 { share * fall } else { 0.0 })
+            }
+        }
+    }
+}
+
+/// A score between chance and one as a function of a measure of the models, by maximum likelihood of the items with a weak prior on its
+/// slope. Models at chance take part: that they lie on the floor is no hindrance to a likelihood.
 struct Link {
+    form: Form,
     chance: f64,
     centre: f64,
     spread: f64,
@@ -303,14 +297,16 @@ struct Link {
     slope: f64,
     /// The lower triangle whose square is the covariance of `low` and `slope`, widened by how far the models scatter about the fit.
     error: Matrix2<f64>,
+    /// How many times the variance of their items models scatter about the fit; one at least.
+    scatter: f64,
 }
 
 impl Link {
-    fn fit(training: &[Items], soft: &[f64], chance: f64) -> Option<Self> {
+    fn fit(form: Form, training: &[Items], soft: &[f64], chance: f64) -> Option<Self> {
         let count = soft.len() as f64;
         let centre = soft.iter().sum::<f64>() / count;
         let spread = (soft.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / count).sqrt();
-        let mut link = Self { chance, centre, spread, low: -2.0, slope: 1.0, error: Matrix2::zeros() };
+        let mut link = Self { form, chance, centre, spread, low: 0.0, slope: 1.0, error: Matrix2::zeros(), scatter: 1.0 };
         if spread.is_nan() || spread <= 1e-9 {
             return None;
         }
@@ -321,10 +317,10 @@ impl Link {
             let mut squares = 0.0;
             for (item, value) in training.iter().zip(soft) {
                 let z = (value - centre) / spread;
-                let share = 1.0 / (1.0 + (-link.slope.mul_add(z, link.low)).exp());
+                let (share, slope) = form.share(link.slope.mul_add(z, link.low));
                 let score = (1.0 - chance).mul_add(share, chance).clamp(1e-6, 1.0 - 1e-6);
                 let worth = item.n / (item.n - 1.0).mul_add(CORRELATION, 1.0);
-                let steep = (1.0 - chance) * share * (1.0 - share);
+                let steep = (1.0 - chance) * slope;
                 squares += worth * (item.mean() - score).powi(2) / (score * (1.0 - score));
                 let direction = Vector2::new(1.0, z);
                 gradient += direction * (worth * (item.mean() - score) / (score * (1.0 - score)) * steep);
@@ -334,8 +330,8 @@ impl Link {
             let step = solved.solve(&gradient);
             link.low += step.x.clamp(-1.0, 1.0);
             link.slope += step.y.clamp(-1.0, 1.0);
-            let scatter = (squares / (count - 2.0).max(1.0)).max(1.0);
-            link.error = (solved.inverse() * scatter).cholesky()?.l();
+            link.scatter = (squares / (count - 2.0).max(1.0)).max(1.0);
+            link.error = (solved.inverse() * link.scatter).cholesky()?.l();
         }
         (link.slope > 0.0 && link.low.is_finite()).then_some(link)
     }
@@ -348,17 +344,31 @@ impl Link {
 
     fn score(&self, soft: f64) -> f64 {
         let z = (soft - self.centre) / self.spread;
-        (1.0 - self.chance).mul_add(1.0 / (1.0 + (-self.slope.mul_add(z, self.low)).exp()), self.chance)
+        (1.0 - self.chance).mul_add(self.form.share(self.slope.mul_add(z, self.low)).0, self.chance)
+    }
+
+    /// The correlation of the `n` items of a model with which they scatter as the known models do.
+    fn correlation(&self, n: f64) -> f64 {
+        let variance = self.scatter * (n - 1.0).mul_add(CORRELATION, 1.0);
+        ((variance - 1.0) / (n - 1.0).max(1.0)).clamp(CORRELATION, 0.9)
     }
 }
 
-/// A median and the 90 % interval of the scores of `n` items, for a score that depends on standard normal numbers.
-fn foretold(score: impl Fn([f64; 3]) -> f64, n: f64) -> Foretold {
+/// A median and the 90 % interval of the scores of `n` items with a correlation, for a score that depends on errors of a fit to
+/// `models` with two parameters: Student's.
+fn foretold(score: impl Fn([f64; 3]) -> f64, models: usize, correlation: f64, n: f64) -> Foretold {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let freedom = models.saturating_sub(2).max(1) as f64;
     let mut seen: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            let normal: [f64; 3] = std::array::from_fn(|_| StandardNormal.sample(&mut rng));
-            observed(score(normal).clamp(1e-6, 1.0 - 1e-6), CORRELATION, n, &mut rng)
+            // One estimate of the scatter widens them all.
+            let chi = ChiSquared::new(freedom).map_or(freedom, |law| law.sample(&mut rng));
+            let wide = (freedom / chi.max(1e-9)).sqrt();
+            let errors: [f64; 3] = std::array::from_fn(|_| {
+                let error: f64 = StandardNormal.sample(&mut rng);
+                wide * error
+            });
+            observed(score(errors).clamp(1e-6, 1.0 - 1e-6), correlation, n, &mut rng)
         })
         .collect();
     seen.sort_by(f64::total_cmp);

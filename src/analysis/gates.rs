@@ -5,6 +5,7 @@ use crate::schema::{Evidence, Verdict};
 use crate::stats::{BetaBinomial, minimal_effect};
 
 use super::definition::{ALPHA, CORRELATION, Definition, PLATEAU_MODELS};
+use super::evidence::{dip, fall};
 use super::level::{Level, pool};
 use super::posterior::Posterior;
 use super::shape::Shape;
@@ -37,6 +38,9 @@ pub(super) struct Gates<'a> {
     fewest: usize,
     /// P-value of all models together against chance.
     p_together: f64,
+    /// Whether the items show a fall from the highest model on, and a fall into the lowest one with a rise out of it.
+    falls: bool,
+    dips: bool,
     /// The score of the largest model.
     largest: f64,
 }
@@ -62,6 +66,8 @@ impl<'a> Gates<'a> {
             half,
             fewest,
             p_together: BetaBinomial::with_correlation(items.n, chance.max(1e-3), correlation).upper_tail(items.right),
+            falls: fall(levels) <= ALPHA,
+            dips: dip(levels, 0.0).is_some(),
             largest: levels.last().map_or(0.0, Level::mean),
         }
     }
@@ -71,9 +77,9 @@ impl<'a> Gates<'a> {
         let surely = |shape: Shape| self.posterior.least(shape) >= LIKELY;
         let emergence = self.posterior.least(Shape::Emergent);
         let run = self.definition.filter(|one| one.holds() && one.is_at_chance(self.chance)).map_or(0, |one| one.run);
-        if surely(Shape::Inverse) {
+        if surely(Shape::Inverse) && self.falls {
             Verdict::Inverse
-        } else if surely(Shape::UShaped) {
+        } else if surely(Shape::UShaped) && self.dips {
             Verdict::UShaped
         } else if emergence >= EMERGENT && run >= 2 {
             Verdict::Emergent
@@ -204,6 +210,10 @@ impl<'a> Gates<'a> {
                 "all models together are not above chance ({}), or the largest is below it",
                 words::p(self.p_together)
             ));
+        } else if best == Shape::Inverse as usize && shapes[best] >= LIKELY && !self.falls {
+            lacks.push("the items show no significant fall".to_owned());
+        } else if best == Shape::UShaped as usize && shapes[best] >= LIKELY && !self.dips {
+            lacks.push("a fall into the lowest model and a rise out of it are not both significant".to_owned());
         } else if rise >= LIKELY {
             self.lacks_of_emergence(&mut lacks);
         }

@@ -167,6 +167,16 @@ impl<'a, M: Trained> Group<'a, M> {
         }
         self
     }
+
+    /// Says that families with fewer than `least` models have no curve of their own.
+    pub(super) fn with_small_families(mut self, names: &[&str], least: usize) -> Self {
+        if !names.is_empty() {
+            let words = format!("families of fewer than {least} models have no curve beside this one: {}", list(names));
+            let value = Some(names.len() as f64);
+            self.left_out.push(Evidence { part: "families".to_owned(), value, p_value: None, words });
+        }
+        self
+    }
 }
 
 /// The axis of a curve along a training run: tokens, or one that was asked for and changes during training.

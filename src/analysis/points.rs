@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::schema::{DataSource, ModelEntry, Outcome, Point, Record, RunManifest, ScoreRange, Task};
-use crate::stats::{Interval, bootstrap_mean, wilson};
+use crate::stats::{Interval, bootstrap_mean, imbens_manski, wilson, wilson_at};
 
 use super::level::Level;
 use super::models::Group;
@@ -127,7 +127,8 @@ fn measure(
     let missing = planned.saturating_sub(records.len());
     let unscored = records.len() - scores.len() + missing;
     let range = range.filter(|range| range.low.is_finite() && range.high.is_finite());
-    let bound = |value: fn(&ScoreRange) -> f64| range.as_ref().map(|range| level.with(unscored, value(range)).mean());
+    let bounds = range.map(|range| [level.with(unscored, range.low), level.with(unscored, range.high)]);
+    let whole = bounds.zip(range).filter(|_| unscored > 0).and_then(|(bounds, range)| whole(&bounds, &range));
     let interval = interval(&level, &scores);
     let point = Point {
         model: model.name.clone(),
@@ -138,8 +139,10 @@ fn measure(
         n: level.n,
         low: interval.map(|interval| interval.low),
         high: interval.map(|interval| interval.high),
-        bound_low: bound(|range| range.low),
-        bound_high: bound(|range| range.high),
+        bound_low: bounds.map(|[low, _]| low.mean()),
+        bound_high: bounds.map(|[_, high]| high.mean()),
+        whole_low: whole.map(|whole| whole.low),
+        whole_high: whole.map(|whole| whole.high),
         answered: count(Outcome::Answered),
         unparsed: count(Outcome::Unparsed),
         truncated: count(Outcome::Truncated),
@@ -155,6 +158,19 @@ pub(super) fn score(record: &Record, metric: &str) -> Option<f64> {
     let scored = record.outcome.is_scored();
     let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
     (scored && value.is_finite()).then_some(value)
+}
+
+/// The 95 % interval of a mean between two bounds: Wilson's ends for right or wrong, normal ones for anything between.
+fn whole([low, high]: &[Level; 2], range: &ScoreRange) -> Option<Interval> {
+    let n = low.n as f64;
+    let error = |level: &Level| (level.mean().mul_add(-level.mean(), level.squares / n).max(0.0) / n).sqrt();
+    let z = imbens_manski(high.mean() - low.mean(), error(low).max(error(high)));
+    let is_right_or_wrong = |level: &Level| (level.sum - level.squares).abs() < 1e-9;
+    if is_right_or_wrong(low) && is_right_or_wrong(high) {
+        return Some(Interval { low: wilson_at(low.sum, n, z)?.low, high: wilson_at(high.sum, n, z)?.high });
+    }
+    let (least, most) = (z.mul_add(-error(low), low.mean()), z.mul_add(error(high), high.mean()));
+    Some(Interval { low: least.max(range.low), high: most.min(range.high) })
 }
 
 /// The 95 % interval of the mean: Wilson's for right or wrong, the bootstrap of items for anything between.

@@ -10,7 +10,8 @@ use super::collapse::collapse;
 use super::level::Level;
 use super::models::{Group, along_training, distinct, family, shared};
 use super::points::Measured;
-use super::{adjust, curve, in_parallel, order, refusal};
+use super::verdict::MODELS;
+use super::{adjust, curve, in_parallel, order, refusal, words};
 
 /// Items of a score that comes without their number.
 const ASSUMED_ITEMS: f64 = 200.0;
@@ -49,11 +50,15 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
                     .filter(|one| one.task == task.name && one.prompt == prompt && one.metric == metric)
                     .collect();
                 let mut want = |group| wanted.push(Wanted { task, prompt, metric, group });
-                let mut all = Vec::new();
+                let (mut all, mut small) = (Vec::new(), Vec::new());
+                let pools_them = options.pool && distinct(own.iter().map(|one| one.family.as_str())).len() > 1;
                 for name in &families {
                     let of_family = family(own.iter().copied().filter(|one| one.family == *name));
                     all.extend(of_family.finals.iter().copied());
-                    if !of_family.finals.is_empty() {
+                    // A family that can show nothing by itself is not shown beside the curve that it is part of.
+                    if pools_them && (1..MODELS).contains(&of_family.finals.len()) {
+                        small.push(*name);
+                    } else if !of_family.finals.is_empty() {
                         want(group(name, of_family.finals, options.axis).map(|group| group.without(&of_family.loose)));
                     }
                     for training in of_family.trainings {
@@ -62,9 +67,12 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
                         want(group.map(|group| Group { is_training: true, ..group }));
                     }
                 }
-                if options.pool && distinct(all.iter().map(|one| one.family.as_str())).len() > 1 {
+                if pools_them {
                     pools.push((task, prompt, metric, all.clone()));
-                    want(group(POOLED, all, options.axis).map(|group| Group { is_pooled: true, ..group }));
+                    want(
+                        group(POOLED, all, options.axis)
+                            .map(|group| Group { is_pooled: true, ..group }.with_small_families(&small, MODELS)),
+                    );
                 }
             }
         }
@@ -77,6 +85,10 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
         let without = scores.iter().filter(|one| one.n.is_none()).count();
         (!measured.is_empty()).then(|| {
             let mut curve = curve(task, prompt, metric, group, measured, chance, 1);
+            if let Some([low, high]) = spread(scores) {
+                let words = format!("the file gives chance levels from {} to {}; their median is taken for all", words::score(low), words::score(high));
+                curve.evidence.insert(0, Evidence { part: "chance".to_owned(), value: chance, p_value: None, words });
+            }
             if without > 0 {
                 let words = format!(
                     "{without} of {} scores come without their number of items; {ASSUMED_ITEMS} are assumed, and every interval and \
@@ -146,6 +158,8 @@ fn measured(group: &Group<'_, PublishedScore>) -> Vec<Measured> {
                 high: interval.map(|interval| interval.high),
                 bound_low: Some(one.score),
                 bound_high: Some(one.score),
+                whole_low: None,
+                whole_high: None,
                 answered: items,
                 unparsed: 0,
                 truncated: 0,
@@ -160,6 +174,13 @@ fn measured(group: &Group<'_, PublishedScore>) -> Vec<Measured> {
         a.level.x.total_cmp(&b.level.x).then_with(|| (&a.point.model, a.point.seed).cmp(&(&b.point.model, b.point.seed)))
     });
     measured
+}
+
+/// The lowest and the highest chance of scores, where they differ.
+fn spread(scores: &[&PublishedScore]) -> Option<[f64; 2]> {
+    let known = || scores.iter().filter_map(|one| one.chance);
+    let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    (high - low > 1e-9).then_some([low, high])
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -16,7 +16,7 @@ use super::shape::{Seen, Shape};
 use super::words;
 
 /// Fewest models that can show anything: three models give a monotone trend a p-value of 1/6 at best.
-const MODELS: usize = 4;
+pub(super) const MODELS: usize = 4;
 
 /// Models from which on a criterion of best fits can tell a bend from a line.
 const MANY_MODELS: usize = 25;
@@ -117,31 +117,43 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     evidence.push(gates.resolution_words(verdict));
     evidence.push(criterion_words(&posterior, levels.len()));
 
-    let mut onset = match verdict {
+    let rising = matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau);
+    let mut onset = match (verdict, &definition) {
         // What never begins has no onset; what is there at every size begins at the smallest or before.
-        Verdict::Flat | Verdict::Inverse => Onset::default(),
-        Verdict::AboveChance => onset(levels, 0),
+        (Verdict::Flat | Verdict::Inverse, _) => Onset::default(),
+        (Verdict::AboveChance, _) => onset(levels, 0),
+        // Of many families one that is behind its scale would move the step-down to the end.
+        (_, Some(_)) if rising && question.is_pooled => {
+            onset(levels, levels.partition_point(|level| (level.x / unit).log10() < knee[1]))
+        }
+        // A plateau may lie a little above chance, and that of a breakthrough does: what rises, rises above both.
+        (_, Some(definition)) if rising => {
+            onset(levels, first_above(levels, &above(levels, definition.plateau.max(chance))))
+        }
         _ => onset(levels, first),
     };
     let mut sharpness = None;
-    if matches!(verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau) {
+    if rising {
         let scale = |log: f64| unit * 10_f64.powf(log);
         // With the largest model alone above chance, the rise lies between it and the one before, where the drawn curves allow.
         let (below, above) = (onset.below.unwrap_or(0.0), onset.above.unwrap_or(f64::INFINITY));
         let between = |seen: &Seen| rises(seen) && (below..=above).contains(&scale(seen.knee));
-        let is_last = verdict == Verdict::EmergentLastPoint;
+        let is_last = verdict == Verdict::EmergentLastPoint && !question.is_pooled;
         // The midpoint and the sharpness are of the same drawn curves as the knee.
         let of = |value: fn(&Seen) -> f64| {
             let last = posterior.quantiles(|seen| is_last && between(seen), value, [0.025, 0.5, 0.975]);
             last.or_else(|| posterior.quantiles(rises, value, [0.025, 0.5, 0.975]))
         };
-        let middle = |value: fn(&Seen) -> f64| of(value).map(|[_, middle, _]| middle);
-        let [low, _, high] = of(|seen| seen.knee).unwrap_or(knee);
-        onset.low = Some(scale(low));
-        onset.high = Some(scale(high));
-        onset.knee = Some(scale(middle(|seen| seen.knee).unwrap_or(knee[1])));
-        onset.midpoint = middle(|seen| seen.midpoint).map(scale);
-        sharpness = middle(|seen| seen.midpoint - seen.knee);
+        if let (Some([low, knee, high]), Some(midpoint), Some(width)) =
+            (of(|seen| seen.knee), of(|seen| seen.midpoint), of(|seen| seen.midpoint - seen.knee))
+        {
+            onset.low = Some(scale(low));
+            onset.high = Some(scale(high));
+            onset.knee = Some(scale(knee));
+            onset.midpoint = Some(scale(midpoint[1]));
+            sharpness = Some(width[1]);
+            evidence.push(knee_words(question, [low, knee, high].map(scale), scale(midpoint[1]), width));
+        }
     }
     if sharpness.is_some()
         && let Some(below) = onset.below
@@ -150,6 +162,23 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
     }
     let p_value = definition.map(|definition| definition.p_value());
     Finding { verdict, emergence: posterior.least(Shape::Emergent), p_value, onset, sharpness, evidence }
+}
+
+/// Where the rise is, of the drawn curves that rise: the knee with its 95 % interval, the midpoint, and how far apart they are.
+fn knee_words(question: &Question<'_>, [low, knee, high]: [f64; 3], midpoint: f64, width: [f64; 3]) -> Evidence {
+    let (ruler, [least, middle, most]) = (question.ruler, width);
+    let words = format!(
+        "the rise has a tenth of its gain at {} {} (95 % between {} and {}) and half of it at {}, {} later ({} to {})",
+        ruler.text(knee),
+        ruler.axis.unit(),
+        ruler.text(low),
+        ruler.text(high),
+        ruler.text(midpoint),
+        ruler.distance(middle),
+        ruler.distance(least),
+        ruler.distance(most)
+    );
+    part("knee", Some(ruler.measure(knee)), None, words)
 }
 
 fn shape_words(posterior: &Posterior) -> Evidence {

@@ -26,7 +26,7 @@ impl CurveFamily for AtChance {
     }
 
     fn parameters(&self) -> usize {
-        0
+        1
     }
 
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {

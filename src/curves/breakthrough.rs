@@ -25,7 +25,7 @@ impl CurveFamily for Breakthrough {
     }
 
     fn parameters(&self) -> usize {
-        4
+        5
     }
 
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {

@@ -24,7 +24,7 @@ impl CurveFamily for Decline {
     }
 
     fn parameters(&self) -> usize {
-        3
+        4
     }
 
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {

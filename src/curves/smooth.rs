@@ -31,7 +31,7 @@ impl CurveFamily for Smooth {
     }
 
     fn parameters(&self) -> usize {
-        3
+        4
     }
 
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {

@@ -30,7 +30,7 @@ impl CurveFamily for Threshold {
     }
 
     fn parameters(&self) -> usize {
-        4
+        5
     }
 
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal {

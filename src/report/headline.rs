@@ -12,7 +12,7 @@ pub(super) struct Headline {
     pub(super) title: String,
     /// One finding each, as task and words.
     pub(super) findings: Vec<(String, String)>,
-    /// The tasks without emergence and what they show instead, in one sentence; empty when there are none.
+    /// The tasks that are not seen to emerge and what they show instead, in one sentence; empty when there are none.
     pub(super) rest: String,
     /// Who was asked what, and how much.
     pub(super) about: String,
@@ -40,7 +40,7 @@ pub(super) fn headline(manifest: &RunManifest, analysis: &Analysis, tasks: &[Tas
     }
     let count = tasks.len();
     let title = match (emergent, suggestive) {
-        (0, 0) => format!("No ability emerges in {}", plural(count, "task")),
+        (0, 0) => format!("No ability is seen to emerge in {}", plural(count, "task")),
         (0, _) => format!("{suggestive} of {} may emerge, at the largest model only", plural(count, "ability")),
         (_, 0) => format!("{emergent} of {} {}", plural(count, "ability"), verb(emergent)),
         _ => format!(
@@ -132,7 +132,8 @@ fn between(curve: &Curve) -> String {
     let unit = format::unit(&curve.axis);
     match (curve.onset.below, curve.onset.above) {
         (Some(below), Some(above)) => {
-            format!("between {} and {} {unit}", format::scale(&curve.axis, below), format::scale(&curve.axis, above))
+            let [below, above] = format::axis(&curve.axis).texts([below, above]);
+            format!("between {below} and {above} {unit}")
         }
         _ => String::new(),
     }
@@ -162,7 +163,12 @@ fn about(manifest: &RunManifest, analysis: &Analysis) -> String {
     {
         words += &format!(", from {} to {} {}", format::scale(axis, *first), format::scale(axis, *last), format::unit(axis));
     }
-    words += &format!("; {scored} scored records, {lost} truncated, failed or missing.");
+    let is_assumed = analysis.curves.iter().any(|curve| curve.evidence.iter().any(|one| one.part == "items"));
+    words += &if is_assumed {
+        format!("; {scored} items, where the file does not say how many by assumption.")
+    } else {
+        format!("; {scored} scored records, {lost} truncated, failed or missing.")
+    };
     let mut names: Vec<_> = finals.iter().map(|model| (&model.family, model.scale.params.map(f64::to_bits))).collect();
     names.sort();
     names.dedup();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::schema::{Analysis, Curve, Order, RunManifest, Verdict};
+use crate::schema::{Analysis, Curve, Order, Point, RunManifest, Verdict};
 
 use super::format::{self, escape};
 use super::headline::headline;
@@ -39,7 +39,7 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
     }
     findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {
-        let _ = write!(out, "<p>Without emergence – {}.</p>", escape(&headline.rest));
+        let _ = write!(out, "<p>Not seen to emerge – {}.</p>", escape(&headline.rest));
     }
     if lead.is_none() {
         let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
@@ -297,6 +297,14 @@ pub(super) const POINT_HEADER: [&str; 14] = [
     "missing",
 ];
 
+/// The bounds that unscored records leave, and the interval of a mean between them.
+fn whole(point: &Point) -> String {
+    let numbers = (point.bound_low, point.bound_high, point.whole_low, point.whole_high);
+    let (Some(low), Some(high), Some(least), Some(most)) = numbers else { return format::NONE.to_owned() };
+    let [low, high, least, most] = [low, high, least, most].map(format::score);
+    format!("{low} … {high} [{least}, {most}]")
+}
+
 /// The numbers of every point of a task.
 pub(super) fn point_rows(view: &TaskView<'_>) -> Vec<[String; 14]> {
     let pair = |low: Option<f64>, high: Option<f64>| match (low, high) {
@@ -315,7 +323,7 @@ pub(super) fn point_rows(view: &TaskView<'_>) -> Vec<[String; 14]> {
                 format::maybe(point.score, format::score),
                 pair(point.low, point.high),
                 point.n.to_string(),
-                pair(point.bound_low, point.bound_high),
+                whole(point),
                 point.answered.to_string(),
                 point.unparsed.to_string(),
                 point.truncated.to_string(),

@@ -30,7 +30,7 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
     }
     findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {
-        let _ = writeln!(out, "\nWithout emergence: {}.", markdown(&headline.rest));
+        let _ = writeln!(out, "\nNot seen to emerge: {}.", markdown(&headline.rest));
     }
     if lead.is_none() {
         let _ = writeln!(out, "\n{}", markdown(&headline.about));

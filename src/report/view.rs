@@ -180,7 +180,8 @@ pub(super) fn onset(curve: &Curve) -> String {
     let unit = format::unit(&curve.axis);
     match (curve.onset.below, curve.onset.above) {
         (Some(below), Some(above)) => {
-            format!("{} – {} {unit}", format::scale(&curve.axis, below), format::scale(&curve.axis, above))
+            let [below, above] = format::axis(&curve.axis).texts([below, above]);
+            format!("{below} – {above} {unit}")
         }
         (None, Some(above)) => {
             // What lies below the first model is of less scale, and so of more loss.

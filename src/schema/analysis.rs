@@ -75,6 +75,13 @@ pub struct Point {
     pub bound_low: Option<f64>,
     /// Mean score if every unscored record were right.
     pub bound_high: Option<f64>,
+    /// Lower end of the 95 % interval of the mean over all records, whatever the unscored ones would have scored (Imbens and Manski
+    /// 2004); none where every record is scored, or where the metric has no bounds.
+    #[serde(default)]
+    pub whole_low: Option<f64>,
+    /// Upper end of it.
+    #[serde(default)]
+    pub whole_high: Option<f64>,
     /// Records with an answer.
     pub answered: usize,
     /// Complete replies without an answer.

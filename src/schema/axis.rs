@@ -94,11 +94,23 @@ impl Axis {
     /// A measure as a reader wants it: two figures and a power of ten, or three decimals.
     #[must_use]
     pub fn text(self, measure: f64) -> String {
+        self.text_with(measure, 0)
+    }
+
+    /// Two measures, with as many figures as it takes to tell them apart.
+    #[must_use]
+    pub fn texts(self, measures: [f64; 2]) -> [String; 2] {
+        let with = |more: usize| measures.map(|measure| self.text_with(measure, more));
+        (0..4).map(with).find(|[first, second]| first != second).unwrap_or_else(|| with(0))
+    }
+
+    /// A measure with `more` figures than usual.
+    fn text_with(self, measure: f64, more: usize) -> String {
         match self {
-            Self::Flops | Self::Params | Self::Tokens => format!("{measure:.1e}"),
-            Self::Loss => format!("{measure:.3}"),
-            Self::Perplexity if measure < 100.0 => format!("{measure:.2}"),
-            Self::Perplexity => format!("{measure:.0}"),
+            Self::Flops | Self::Params | Self::Tokens => format!("{measure:.*e}", 1 + more),
+            Self::Loss => format!("{measure:.*}", 3 + more),
+            Self::Perplexity if measure < 100.0 => format!("{measure:.*}", 2 + more),
+            Self::Perplexity => format!("{measure:.more$}"),
         }
     }
 }

@@ -191,7 +191,7 @@ pub trait CurveFamily: Sync {
     fn source(&self) -> &'static str;
     /// Its prior probability; those of all families sum to one.
     fn prior(&self) -> f64;
-    /// How many numbers are free in a curve of it.
+    /// How many numbers are free in a curve of it, in the form that has most.
     fn parameters(&self) -> usize;
     /// The curve at a point of the unit cube: the uniform distribution there is the prior.
     fn propose(&self, cube: &[f64; CURVE_DIMENSIONS], sizes: &Sizes) -> Proposal;

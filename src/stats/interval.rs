@@ -21,12 +21,18 @@ pub struct Interval {
 /// `(k + z^2/2 ± z sqrt(k (n - k) / n + z^2/4)) / (n + z^2)` (Wilson 1927, JASA 22:209).
 #[must_use]
 pub fn wilson(k: f64, n: f64) -> Option<Interval> {
+    wilson_at(k, n, Z)
+}
+
+/// Wilson's score interval for `z` standard errors.
+#[must_use]
+pub fn wilson_at(k: f64, n: f64, z: f64) -> Option<Interval> {
     if !(n > 0.0 && (0.0..=n).contains(&k)) {
         return None;
     }
-    let centre = k + Z * Z / 2.0;
-    let half = Z * (k * (n - k) / n + Z * Z / 4.0).sqrt();
-    let total = n + Z * Z;
+    let centre = k + z * z / 2.0;
+    let half = z * (k * (n - k) / n + z * z / 4.0).sqrt();
+    let total = n + z * z;
     Some(Interval { low: ((centre - half) / total).max(0.0), high: ((centre + half) / total).min(1.0) })
 }
 

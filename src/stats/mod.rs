@@ -10,6 +10,7 @@
 
 mod beta_binomial;
 mod binomial;
+mod identified;
 mod integrate;
 mod interval;
 mod multiple;
@@ -19,8 +20,9 @@ mod trend;
 
 pub use beta_binomial::BetaBinomial;
 pub use binomial::{lower_tail, minimal_effect, upper_tail};
+pub use identified::imbens_manski;
 pub use integrate::{Draws, Effort, adaptive, tempered};
-pub use interval::{Interval, bootstrap_mean, wilson};
+pub use interval::{Interval, bootstrap_mean, wilson, wilson_at};
 pub use multiple::{benjamini_hochberg, holm};
 pub use paired::{McNemar, PairedMean, mcnemar, paired_interval, paired_mean};
 pub use ranks::{area_under_curve, median};

@@ -10,7 +10,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 out = {"wilson": [], "tails": [], "bh": [], "armitage": [], "permutation": [], "bootstrap": [], "beta_binomial": [],
-       "holm": [], "mcnemar": [], "paired_interval": [], "paired_mean": []}
+       "holm": [], "mcnemar": [], "paired_interval": [], "paired_mean": [], "imbens_manski": []}
+for width, error in [(0.0, 0.02), (0.005, 0.02), (0.02, 0.02), (0.1, 0.03), (1.0, 0.01)]:
+    root = optimize.brentq(lambda c: stats.norm.cdf(c + width / error) - stats.norm.cdf(-c) - 0.95, 1.0, 3.0, xtol=1e-14)
+    out["imbens_manski"].append([width, error, root])
 for k, n in [(0, 10), (1, 200), (7, 20), (100, 200), (200, 200), (3, 3), (499, 1000)]:
     low, high = proportion_confint(k, n, method="wilson")
     out["wilson"].append([k, n, max(low, 0.0), min(high, 1.0)])
