@@ -303,7 +303,16 @@ fn many_failures_make_it_inconclusive_and_few_do_not() {
     let curve = exact(&manifest, &records);
     assert_eq!(curve.verdict, Verdict::Emergent);
     assert_eq!((curve.points[5].failed, curve.points[5].n), (40, 360));
-    assert!(curve.points[5].bound_low < curve.points[5].score && curve.points[5].score < curve.points[5].bound_high);
+    let point = &curve.points[5];
+    assert!(point.bound_low < point.score && point.score < point.bound_high);
+    // The interval of the whole holds the bounds, and less than two intervals at 95 % would: 1.645 standard errors, not 1.96.
+    let n = N as f64;
+    let low = point.bound_low.unwrap();
+    let error = (low * (1.0 - low) / n).sqrt();
+    let beyond = (low - point.whole_low.unwrap()) / error;
+    assert!((beyond - 1.645).abs() < 0.15, "{beyond}");
+    assert!(point.whole_high > point.bound_high);
+    assert_eq!(curve.points[4].whole_low, None);
     fail(&mut records, "m2", 6);
     let curve = exact(&manifest, &records);
     assert_eq!(curve.verdict, Verdict::Inconclusive);

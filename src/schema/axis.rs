@@ -114,3 +114,17 @@ impl Axis {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Axis;
+
+    #[test]
+    fn two_measures_have_as_many_figures_as_tell_them_apart() {
+        assert_eq!(Axis::Flops.texts([1.2e22, 2.3e22]), ["1.2e22", "2.3e22"]);
+        assert_eq!(Axis::Flops.texts([1.404e22, 1.43e22]), ["1.40e22", "1.43e22"]);
+        assert_eq!(Axis::Loss.texts([2.1234, 2.1233]), ["2.1234", "2.1233"]);
+        assert_eq!(Axis::Perplexity.texts([500.2, 500.4]), ["500.2", "500.4"]);
+        assert_eq!(Axis::Flops.texts([1e22, 1e22]), ["1.0e22", "1.0e22"]);
+    }
+}

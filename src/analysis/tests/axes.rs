@@ -227,4 +227,39 @@ fn published_families_are_one_curve_over_compute_rather_than_parameters_or_token
     assert_eq!((found.axes[0].axis.as_str(), found.models, found.families.len()), ("flops", 63, 22));
     assert!(found.axes[1..].iter().all(|one| one.behind > 10.0 && one.strength == "very strong"), "{found:?}");
     assert!(found.axes.iter().all(|one| one.error < 1.0), "{found:?}");
+    // Families of one to three models are part of the pool and have no curve that could show nothing.
+    let pooled = analysis.curves.iter().find(|curve| curve.family == "*").unwrap();
+    assert!(pooled.evidence.iter().any(|one| one.part == "families"));
+    assert!(analysis.curves.iter().all(|curve| curve.points.len() >= 4));
+    let onset = &pooled.onset;
+    assert!(onset.below.unwrap() < onset.knee.unwrap() && onset.knee.unwrap() <= onset.above.unwrap(), "{onset:?}");
+}
+
+#[test]
+fn a_loss_takes_the_place_of_a_soft_metric_in_two_steps() {
+    let with = |loss: fn(f64) -> Option<f64>| -> Vec<PublishedScore> {
+        (0..7_u8)
+            .map(|size| {
+                let x = 0.7 * f64::from(size);
+                let scale = Scale { flops: Some(10_f64.powf(18.0 + x)), loss: loss(x), ..Scale::default() };
+                score("f", &format!("m{size}"), 0.12f64.mul_add(x, 0.1), scale)
+            })
+            .collect()
+    };
+    let refusals = |scores: &[PublishedScore]| -> Vec<Option<Refused>> {
+        let (manifest, analysis) = analyse_published("f", scores, Options::default());
+        let found = backtest(&manifest, &analysis);
+        let of_two_steps = |one: &Prediction| one.said.iter().find(|said| said.method == Method::TwoStep).unwrap().refusal;
+        found.predictions.iter().map(of_two_steps).collect()
+    };
+    assert!(refusals(&with(|_| None)).iter().all(|one| *one == Some(Refused::NoSoftMetric)));
+    assert!(refusals(&with(|x| Some(3.0 * 10_f64.powf(-0.1 * x)))).iter().all(Option::is_none));
+}
+
+#[test]
+fn a_first_model_that_fails_altogether_hides_no_fall() {
+    let file = crate::interop::read_curves(std::path::Path::new("tests/data/bigg_3shot.csv")).unwrap();
+    let scores: Vec<PublishedScore> = file.scores.into_iter().filter(|one| one.task == "color").collect();
+    let (_, analysis) = analyse_published("f", &scores, Options::default());
+    assert_eq!(analysis.curves[0].verdict, Verdict::Inverse);
 }
