@@ -158,7 +158,7 @@ pub(super) fn score(record: &Record, metric: &str) -> Option<f64> {
 }
 
 /// The 95 % interval of the mean: Wilson's for right or wrong, the bootstrap of items for anything between.
-fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
+pub(super) fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
     let count = |value: f64| scores.iter().filter(|score| (**score - value).abs() < f64::EPSILON).count();
     let (right, wrong) = (count(1.0), count(0.0));
     if right + wrong == scores.len() {

@@ -104,6 +104,7 @@ fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64]
         discontinuous: chance.is_some(),
         chance,
         points,
+        slices: Vec::new(),
         verdict,
         emergence: if shaped { 0.93 } else { 0.0 },
         p_value: chance.map(|_| 0.000_2),
