@@ -1,13 +1,15 @@
 //! Curves by difficulty: the easy, the middle and the hard third of the items, each by itself.
 //!
-//! Easy items may rise and fall again where hard ones fall and rise; in the whole that cancels, and what is left can pass for
-//! emergence (Wu and Lo 2024, arXiv 2410.01692).
+//! Easy items may rise and fall again where hard ones fall and rise; in the whole that cancels into a plateau, and when the easy
+//! ones turn it ends in what looks like emergence (Wu and Lo 2024, arXiv 2410.01692).
 //!
 //! How difficult an item is to a model is asked of the models of the other sizes, never of the model itself nor of another seed of
 //! its size. Sliced by its own answers, a model that only guesses would get the easy third right and the hard one wrong, by
 //! nothing but its luck, and slices made at one model would regress to the mean at all the others. So every model has thirds
-//! of its own, and to the same guesses they are all alike. A habit that models share, such as always giving the same answer,
-//! still makes items easy to all of them.
+//! of its own, and to the same guesses they are all alike.
+//!
+//! Only models above chance are asked. What those at chance get right tells their habits, such as always giving one answer: to a
+//! model with the same habit such items would be easy, and hard to one with another, though neither solves any.
 
 use std::collections::BTreeMap;
 
@@ -28,15 +30,14 @@ const SIZES: usize = 4;
 /// Level of every test of a slice.
 const LEVEL: f64 = ALPHA / SLICES.len() as f64;
 
-/// Adds the slices of a curve, and what they show in a sentence, where there are enough sizes and items. `bounded` are the
-/// continuous metrics that tell items apart of which as many models get each right, the first choice first; `cells` are the
-/// records per size, by rising scale.
+/// Adds the slices of a curve, and what they show in a sentence, where there are enough sizes and items, and models that can tell
+/// how difficult they are. `bounded` are the continuous metrics that tell items apart of which as many models get each right,
+/// the first choice first; `cells` are the records per size, by rising scale.
 pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells: &[(f64, &[&Record])], seed: u64) {
-    if curve.is_training {
-        return;
-    }
+    let Some(chance) = curve.chance.filter(|_| !curve.is_training) else { return };
     let asked = asked(&curve.metric, bounded, cells);
-    let thirds: Vec<(&Asked<'_>, Vec<Vec<f64>>)> = asked.iter().map(|own| (own, thirds(own, &asked, seed))).collect();
+    let able = able(&asked, chance);
+    let thirds: Vec<(&Asked<'_>, Vec<Vec<f64>>)> = asked.iter().map(|own| (own, thirds(own, &able, seed))).collect();
     let fewest = thirds.iter().flat_map(|(_, thirds)| thirds.iter().map(Vec::len)).min().unwrap_or_default();
     let mut sizes: Vec<f64> = asked.iter().map(|own| own.scale).collect();
     sizes.dedup();
@@ -63,7 +64,8 @@ pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells:
         curve.slices.push(Slice { difficulty: (*name).to_owned(), points });
         sliced.push((*name, levels));
     }
-    let words = sentence(&sliced, fewest, curve.chance, ruler);
+    let below = curve.onset.below.map(|below| ruler.scale(below));
+    let words = sentence(&sliced, fewest, chance, below, ruler);
     curve.evidence.push(Evidence { part: "difficulty".to_owned(), value: None, p_value: None, words });
 }
 
@@ -93,6 +95,14 @@ fn asked<'a>(metric: &str, bounded: &[&str], cells: &[(f64, &[&'a Record])]) -> 
         })
         .filter(|own| !own.right.items.is_empty())
         .collect()
+}
+
+/// Those that are above chance by the exact binomial test, at a level divided over all: who says what is difficult.
+fn able<'a, 'b>(asked: &'b [Asked<'a>], chance: f64) -> Vec<&'b Asked<'a>> {
+    let level = |own: &Asked<'_>| Level::new(own.scale, &own.right.items.values().copied().collect::<Vec<_>>());
+    let p_values = above(&asked.iter().map(level).collect::<Vec<_>>(), chance);
+    let is_able = |p: f64| p <= ALPHA / asked.len() as f64;
+    asked.iter().zip(p_values).filter(|(_, p)| is_able(*p)).map(|(own, _)| own).collect()
 }
 
 /// The scores of one model by one metric.
@@ -140,10 +150,10 @@ fn ease<'a>(sample: &str, models: impl Iterator<Item = &'a Scores<'a>>) -> Optio
     (count > 0).then(|| (on_it - on_average) / f64::from(count))
 }
 
-/// The scores of a model on each third of its items, the easiest for models of other sizes first; the thirds differ by one item at
-/// most.
-fn thirds(own: &Asked<'_>, asked: &[Asked<'_>], seed: u64) -> Vec<Vec<f64>> {
-    let others = || asked.iter().filter(|other| other.scale.total_cmp(&own.scale).is_ne());
+/// The scores of a model on each third of its items, the easiest for able models of other sizes first; the thirds differ by one
+/// item at most, and are empty where there is no such model.
+fn thirds(own: &Asked<'_>, able: &[&Asked<'_>], seed: u64) -> Vec<Vec<f64>> {
+    let others = || able.iter().filter(|other| other.scale.total_cmp(&own.scale).is_ne());
     let mut ranked: Vec<_> = own
         .right
         .items
@@ -198,8 +208,8 @@ impl Course {
         match self {
             Self::Rises => "rise",
             Self::Falls => "fall",
-            Self::FallsThenRises => "fall, then rise",
-            Self::RisesThenFalls => "rise, then fall",
+            Self::FallsThenRises => "fall and then rise",
+            Self::RisesThenFalls => "rise and then fall",
             Self::None => "show no trend",
         }
     }
@@ -209,43 +219,48 @@ impl Course {
     }
 }
 
-/// What the slices show, in one sentence.
-fn sentence(sliced: &[(&str, Vec<Level>)], fewest: usize, chance: Option<f64>, ruler: &Ruler) -> String {
-    let courses: Vec<(&str, Course)> = sliced.iter().map(|(name, levels)| (*name, Course::of(levels))).collect();
-    let is_opposed = courses.iter().any(|(_, one)| courses.iter().any(|(_, other)| one.is_opposite(*other)));
-    let opposed = if is_opposed { " go opposite ways, which the whole hides" } else { "" };
-    let ways: Vec<(&str, &str)> = courses.iter().map(|(name, course)| (*name, course.words())).collect();
-    let ways: Vec<String> = alike(&ways).into_iter().map(|(names, words)| format!("{names} ones {words}")).collect();
-    let mut out = format!("items by difficulty, in thirds of {fewest},{opposed}: {}", ways.join("; "));
-    if let Some(chance) = chance {
-        let firsts: Vec<(&str, Option<f64>)> = sliced
-            .iter()
-            .map(|(name, levels)| (*name, levels.get(first_above(levels, &above(levels, chance))).map(|level| level.x)))
-            .collect();
-        let firsts: Vec<String> = alike(&firsts)
-            .into_iter()
-            .map(|(names, first)| match first {
-                Some(first) => format!("{names} ones at {} {}", ruler.text(first), ruler.axis.unit()),
-                None => format!("{names} ones never"),
-            })
-            .collect();
-        out = format!("{out}. First above chance: {}", firsts.join(", "));
-    }
-    out
+/// Which way each slice goes up to a scale, or over all.
+fn courses<'a>(sliced: &[(&'a str, Vec<Level>)], up_to: f64) -> Vec<(&'a str, Course)> {
+    let until = |levels: &[Level]| levels.iter().filter(|level| level.x <= up_to).copied().collect::<Vec<_>>();
+    sliced.iter().map(|(name, levels)| (*name, Course::of(&until(levels)))).collect()
 }
 
-/// Names of which the same holds, put together as words, in the order of the first of each.
-fn alike<T: Copy + PartialEq>(named: &[(&str, T)]) -> Vec<(String, T)> {
-    let mut found: Vec<(Vec<&str>, T)> = Vec::new();
-    for (name, what) in named {
-        match found.iter_mut().find(|(_, other)| other == what) {
-            Some((names, _)) => names.push(name),
-            None => found.push((vec![name], *what)),
+fn are_opposed(courses: &[(&str, Course)]) -> bool {
+    courses.iter().any(|(_, one)| courses.iter().any(|(_, other)| one.is_opposite(*other)))
+}
+
+/// What the slices show, in one sentence. `below` is the last scale below the onset, where they may cancel into a plateau.
+fn sentence(sliced: &[(&str, Vec<Level>)], fewest: usize, chance: f64, below: Option<f64>, ruler: &Ruler) -> String {
+    let ways = |courses: &[(&str, Course)]| together(courses, |course| course.words().to_owned());
+    let all = courses(sliced, f64::INFINITY);
+    let plateau = below.map(|below| courses(sliced, below)).filter(|courses| are_opposed(courses));
+    let opposed = match plateau {
+        _ if are_opposed(&all) => " go opposite ways, which the whole hides".to_owned(),
+        Some(plateau) => format!(" go opposite ways below the onset ({}), which the whole hides", ways(&plateau)),
+        None => String::new(),
+    };
+    let first = |levels: &[Level]| levels.get(first_above(levels, &above(levels, chance))).map(|level| level.x);
+    let firsts: Vec<(&str, Option<f64>)> = sliced.iter().map(|(name, levels)| (*name, first(levels))).collect();
+    let place = |first: Option<f64>| match first {
+        Some(first) => format!("at {} {}", ruler.text(first), ruler.axis.unit()),
+        None => "never".to_owned(),
+    };
+    format!(
+        "thirds of {fewest} items by difficulty{opposed}: {}; first above chance: {}",
+        ways(&all),
+        together(&firsts, place)
+    )
+}
+
+/// What holds of each slice; those of which the same holds are named together, in the order of the first of each.
+fn together<T: Copy + PartialEq>(slices: &[(&str, T)], words: impl Fn(T) -> String) -> String {
+    let mut found: Vec<(T, Vec<&str>)> = Vec::new();
+    for (name, what) in slices {
+        match found.iter_mut().find(|(other, _)| other == what) {
+            Some((_, names)) => names.push(name),
+            None => found.push((*what, vec![name])),
         }
     }
-    let join = |names: Vec<&str>| match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => names.concat(),
-    };
-    found.into_iter().map(|(names, what)| (join(names), what)).collect()
+    let named = |names: &[&str]| if names.len() == SLICES.len() { "all".to_owned() } else { names.join(" and ") + " ones" };
+    found.into_iter().map(|(what, names)| format!("{} {}", named(&names), words(what))).collect::<Vec<_>>().join(", ")
 }

@@ -16,18 +16,19 @@ pub(super) fn draw(view: &TaskView<'_>) -> Option<Drawing> {
     let axis = format::axis(&first.axis);
     // Another axis has no place in panels that stand above one another.
     let curves: Vec<&Curve> = view.main().filter(|curve| !curve.slices.is_empty() && curve.axis == first.axis).collect();
-    let labels: Vec<String> = first.slices.iter().map(|slice| format!("{} items", slice.difficulty)).collect();
+    let labels: Vec<String> = first.slices.iter().map(|slice| slice.difficulty.clone()).collect();
     let points = curves.iter().flat_map(|curve| &curve.slices).flat_map(|slice| &slice.points);
     let x = x_range(axis, points.map(|point| point.x));
     let mut shapes = Vec::new();
     let mut bottom = legend(&mut shapes, &labels, curves.iter().any(|curve| curve.chance.is_some()), RIGHT);
     for (number, curve) in curves.iter().enumerate() {
         let top = bottom + GAP;
-        title(&mut shapes, (LEFT, top - 10.0), &format!("{}, {}", curve.metric, view.label(&curve.prompt, &curve.family)));
+        let label = view.label(&curve.prompt, &curve.family);
+        title(&mut shapes, (LEFT, top - 10.0), &format!("{} by difficulty, {label}", curve.metric));
         let lines: Vec<Line> = curve.slices.iter().enumerate().map(|(number, slice)| line(slice, number, axis)).collect();
-        let marks = || lines.iter().flat_map(|line| &line.marks);
-        let (y, ticks) =
-            unit_range(&marks().flat_map(|mark| [Some(mark.score), mark.low, mark.high]).flatten().collect::<Vec<_>>());
+        let marks = lines.iter().flat_map(|line| &line.marks);
+        let drawn = marks.flat_map(|mark| [Some(mark.score), mark.low, mark.high]).chain([curve.chance]);
+        let (y, ticks) = unit_range(&drawn.flatten().collect::<Vec<_>>());
         let chances = curve.chance.into_iter().collect();
         bottom = top + HEIGHT;
         let panel = Panel { lines, chances, top, bottom, x, y, ticks, axis };
