@@ -225,8 +225,10 @@ fn courses<'a>(sliced: &[(&'a str, Vec<Level>)], up_to: f64) -> Vec<(&'a str, Co
     sliced.iter().map(|(name, levels)| (*name, Course::of(&until(levels)))).collect()
 }
 
+/// Whether easy and hard items go opposite ways: the middle third has something of both.
 fn are_opposed(courses: &[(&str, Course)]) -> bool {
-    courses.iter().any(|(_, one)| courses.iter().any(|(_, other)| one.is_opposite(*other)))
+    let (Some((_, easy)), Some((_, hard))) = (courses.first(), courses.last()) else { return false };
+    easy.is_opposite(*hard) || hard.is_opposite(*easy)
 }
 
 /// What the slices show, in one sentence. `below` is the last scale below the onset, where they may cancel into a plateau.
