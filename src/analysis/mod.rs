@@ -8,6 +8,7 @@ mod backtest;
 mod chance;
 mod collapse;
 mod definition;
+mod difficulty;
 mod evidence;
 mod forecast;
 mod gates;
@@ -93,6 +94,7 @@ fn analyse_over(
             if curve.discontinuous {
                 let of_sizes = cells.of(&task.name, prompt, group);
                 artefact::examine(&mut curve, &group.ruler, &task.continuous, &of_sizes, manifest.seed);
+                difficulty::examine(&mut curve, &group.ruler, &bounded(task, range), &of_sizes, manifest.seed);
                 chance::contradicted_by_items(&mut curve, &of_sizes);
             }
             curve
@@ -142,6 +144,12 @@ fn chance(task: &Task, metric: &str) -> Option<f64> {
     (metric == task.discontinuous || same).then_some(task.chance)
 }
 
+/// The continuous metrics of a task whose scores have a least and a greatest value.
+fn bounded<'a>(task: &'a Task, range: &dyn Fn(&str) -> Option<ScoreRange>) -> Vec<&'a str> {
+    let is_bounded = |metric: &&str| range(metric).is_some_and(|range| range.low.is_finite() && range.high.is_finite());
+    task.continuous.iter().map(String::as_str).filter(is_bounded).collect()
+}
+
 /// The curves of groups, in their order whatever the number of threads; each curve is the work of one.
 fn in_parallel<G: Sync, C: Send>(groups: &[G], curve: impl Fn(&G) -> Option<C> + Sync + Send) -> Vec<C> {
     groups.par_iter().with_max_len(1).filter_map(curve).collect()
@@ -173,6 +181,7 @@ fn curve<M: Trained>(
         discontinuous: metric == task.discontinuous,
         chance,
         points,
+        slices: Vec::new(),
         verdict: finding.verdict,
         emergence: finding.emergence,
         p_value: finding.p_value,

@@ -174,7 +174,7 @@ fn whole([low, high]: &[Level; 2], range: &ScoreRange) -> Option<Interval> {
 }
 
 /// The 95 % interval of the mean: Wilson's for right or wrong, the bootstrap of items for anything between.
-fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
+pub(super) fn interval(level: &Level, scores: &[f64]) -> Option<Interval> {
     let count = |value: f64| scores.iter().filter(|score| (**score - value).abs() < f64::EPSILON).count();
     let (right, wrong) = (count(1.0), count(0.0));
     if right + wrong == scores.len() {

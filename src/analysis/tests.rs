@@ -2,6 +2,7 @@ use super::*;
 use crate::schema::{AnswerKind, DataSource, ModelEntry, Outcome, Parameters, Prompt, Refusal, Scale, Score, Task};
 
 mod axes;
+mod difficulty;
 
 const N: usize = 400;
 

@@ -1,6 +1,6 @@
 //! Numbers and text as a reader wants them, one way for all reports.
 
-use crate::schema::{Axis, Point, Verdict};
+use crate::schema::{Axis, Point, SlicePoint, Verdict};
 
 /// The scales of an axis in words.
 pub(super) const LOG: &str = "log scale";
@@ -60,11 +60,18 @@ pub(super) fn title(axis: Axis, scale: &str) -> String {
 
 /// A score with its interval and the number of items behind it.
 pub(super) fn point(point: &Point) -> String {
-    match (point.score, point.low, point.high) {
-        (Some(mean), Some(low), Some(high)) => {
-            format!("{} [{}, {}] n={}", score(mean), score(low), score(high), point.n)
-        }
-        (Some(mean), ..) => format!("{} n={}", score(mean), point.n),
+    measured(point.score, (point.low, point.high), point.n)
+}
+
+/// The same of a slice of the items.
+pub(super) fn slice_point(point: &SlicePoint) -> String {
+    measured(Some(point.score), (point.low, point.high), point.n)
+}
+
+fn measured(mean: Option<f64>, interval: (Option<f64>, Option<f64>), n: usize) -> String {
+    match (mean, interval) {
+        (Some(mean), (Some(low), Some(high))) => format!("{} [{}, {}] n={n}", score(mean), score(low), score(high)),
+        (Some(mean), _) => format!("{} n={n}", score(mean)),
         _ => NONE.to_owned(),
     }
 }

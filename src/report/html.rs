@@ -139,6 +139,10 @@ fn verdict_table(out: &mut String, manifest: &RunManifest, analysis: &Analysis, 
 const TRANSCRIPT_NOTE: &str = " Where a model works in steps or calls a tool, the continuous metric follows its own transcript: a \
      small model that is sure of a wrong transcript scores lower than one that guesses, so such a line may fall before it rises.";
 
+/// What the drawings beside the plot are called.
+pub(super) const PANELS: &str = "Linear and logarithmic scales, score and error rate";
+pub(super) const SLICES: &str = "Easy, middle and hard items, apart";
+
 fn section(out: &mut String, view: &TaskView<'_>) {
     let drawings = drawings(view);
     let drawn = |part: &str| {
@@ -154,11 +158,12 @@ fn section(out: &mut String, view: &TaskView<'_>) {
         drawn(""),
         drawn(".training"),
         if view.continuous().next().is_some() { TRANSCRIPT_NOTE } else { "" },
-        match drawn(".panels") {
-            panels if panels.is_empty() => panels,
-            panels =>
-                format!("<details><summary>Linear and logarithmic scales, score and error rate</summary>{panels}</details>"),
-        }
+        [(PANELS, ".panels"), (SLICES, ".difficulty")]
+            .map(|(summary, part)| (summary, drawn(part)))
+            .into_iter()
+            .filter(|(_, drawing)| !drawing.is_empty())
+            .map(|(summary, drawing)| format!("<details><summary>{summary}</summary>{drawing}</details>"))
+            .collect::<String>()
     );
     for order in &view.orders {
         let _ = write!(out, "<p>{}</p>", escape(&order_words(view, order)));

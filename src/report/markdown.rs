@@ -7,7 +7,7 @@ use crate::schema::{Analysis, ComparisonKind, RunManifest};
 use super::COLLAPSE;
 use super::format::{self, markdown};
 use super::headline::headline;
-use super::html::{POINT_HEADER, order_words, point_rows, summary};
+use super::html::{PANELS, POINT_HEADER, SLICES, order_words, point_rows, summary};
 use super::paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_row, baseline_rows, lead, shown, size_rows};
 use super::view::{TaskView, VERDICT_HEADER, collapse_rows, drawings, verdict_rows};
 
@@ -86,7 +86,8 @@ fn section(out: &mut String, view: &TaskView<'_>) {
     for (part, _) in drawings(view) {
         let file = format!("plots/{}{part}.svg", view.file);
         let _ = match part {
-            ".panels" => writeln!(out, "[Linear and logarithmic scales, score and error rate]({file})\n"),
+            ".panels" => writeln!(out, "[{PANELS}]({file})\n"),
+            ".difficulty" => writeln!(out, "[{SLICES}]({file})\n"),
             _ => writeln!(out, "![{name}]({file})\n"),
         };
     }

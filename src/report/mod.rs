@@ -9,6 +9,7 @@ mod paired;
 mod panels;
 mod plot;
 mod png;
+mod slices;
 mod style;
 mod svg;
 mod view;

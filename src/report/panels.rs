@@ -8,6 +8,7 @@ use crate::schema::{Axis, Curve, Point};
 use super::format;
 use super::plot::{
     Anchor, Drawing, Shape, free_range, legend, line, multiples, outline, power_label, round_step, short, text, title,
+    values,
 };
 use super::style::Role;
 use super::view::TaskView;
@@ -57,17 +58,17 @@ pub(super) fn draw(view: &TaskView<'_>) -> Option<Drawing> {
     let is_single = view.main().all(|curve| curve.family == ALL);
     let curves: Vec<&Curve> = view.main().filter(|curve| curve.axis == name && (is_single || curve.family != ALL)).collect();
     let scored = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.score.is_some());
-    let values = || scored().flat_map(|point| [point.score, point.low, point.high]).flatten();
-    if scored().next().is_none() || !values().all(|value| (0.0..=1.0).contains(&value)) {
+    let drawn = || scored().flat_map(|point| [point.score, point.low, point.high]).flatten();
+    if scored().next().is_none() || !drawn().all(|value| (0.0..=1.0).contains(&value)) {
         return None;
     }
-    let names: Vec<(&str, &str)> = curves.iter().map(|curve| (curve.prompt.as_str(), curve.family.as_str())).collect();
+    let labels: Vec<String> = curves.iter().map(|curve| view.label(&curve.prompt, &curve.family)).collect();
     let mut chances: Vec<f64> = curves.iter().filter_map(|curve| curve.chance).collect();
     chances.sort_by(f64::total_cmp);
     chances.dedup();
     let places: Vec<f64> = scored().map(|point| point.x).collect();
     let across = [linear_across(axis, &places), log_across(axis, &places)];
-    let (range, ticks) = free_range(&curves);
+    let (range, ticks) = free_range(&values(&curves));
     let score = Ruled {
         is_log: false,
         from: range.0.max(0.0),
@@ -77,11 +78,11 @@ pub(super) fn draw(view: &TaskView<'_>) -> Option<Drawing> {
     // Half an error among all items of the model with the most: what an error of zero is drawn at.
     let most = scored().filter(|point| point.score.is_some_and(is_all)).map(|point| point.n).max();
     let floor = most.map(|n| 0.5 / n.max(1) as f64);
-    let error = error_scale(&values().map(|value| 1.0 - value).collect::<Vec<_>>(), scored(), floor, &score);
+    let error = error_scale(&drawn().map(|value| 1.0 - value).collect::<Vec<_>>(), scored(), floor, &score);
 
     let mut shapes = Vec::new();
     let metric = view.task.discontinuous.as_str();
-    let mut top = legend(&mut shapes, view, &names, !chances.is_empty(), WIDTH - 12.0) + 34.0;
+    let mut top = legend(&mut shapes, &labels, !chances.is_empty(), WIDTH - 12.0) + 34.0;
     for (is_error, down) in [(false, &score), (true, &error)] {
         for (column, over) in across.iter().enumerate() {
             let left = (column as f64).mul_add(PANEL + BETWEEN, LEFT);

@@ -11,14 +11,14 @@ use super::style::{COLOURS, Role};
 use super::view::TaskView;
 
 /// Width of every drawing, in units of the drawing: small, so that words stay readable on a narrow screen.
-const WIDTH: f64 = 480.0;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = WIDTH - 12.0;
+pub(super) const WIDTH: f64 = 480.0;
+pub(super) const LEFT: f64 = 46.0;
+pub(super) const RIGHT: f64 = WIDTH - 12.0;
 const LEGEND_LINE: f64 = 19.0;
 const UPPER: f64 = 210.0;
 const LOWER: f64 = 130.0;
 /// Between the panels: tick labels of none, a title of the lower one.
-const GAP: f64 = 34.0;
+pub(super) const GAP: f64 = 34.0;
 const SMALL: f64 = 11.5;
 const NORMAL: f64 = 13.0;
 /// Lines of different prompts stand this far apart at one model, so that no interval hides another.
@@ -53,18 +53,36 @@ pub(super) enum Shape {
     Text { x: f64, y: f64, text: String, role: Role, size: f64, anchor: Anchor, bold: bool },
 }
 
-/// One panel and its scales.
-struct Panel<'a> {
-    curves: Vec<&'a Curve>,
-    top: f64,
-    bottom: f64,
-    x: (f64, f64),
-    y: (f64, f64),
-    ticks: Vec<f64>,
-    axis: Axis,
+/// One line of a panel.
+pub(super) struct Line {
+    /// Which colour and shape it has.
+    pub(super) number: usize,
+    pub(super) marks: Vec<Mark>,
 }
 
-impl Panel<'_> {
+/// A score with its interval, in units of the data.
+pub(super) struct Mark {
+    pub(super) x: f64,
+    pub(super) score: f64,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    /// What the pointer is told.
+    pub(super) note: String,
+}
+
+/// One panel and its scales.
+pub(super) struct Panel {
+    pub(super) lines: Vec<Line>,
+    pub(super) chances: Vec<f64>,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+    pub(super) x: (f64, f64),
+    pub(super) y: (f64, f64),
+    pub(super) ticks: Vec<f64>,
+    pub(super) axis: Axis,
+}
+
+impl Panel {
     fn place_x(&self, x: f64) -> f64 {
         let part = (self.axis.coordinate(x) - self.x.0) / (self.x.1 - self.x.0);
         part.mul_add(RIGHT - LEFT - 28.0, LEFT + 14.0)
@@ -83,27 +101,32 @@ pub(super) fn draw(view: &TaskView<'_>) -> Drawing {
     let upper: Vec<&Curve> = view.main().filter(|curve| curve.axis == name).collect();
     let lower: Vec<&Curve> = view.continuous().filter(|curve| curve.axis == name).collect();
     let names: Vec<(&str, &str)> = upper.iter().map(|curve| (curve.prompt.as_str(), curve.family.as_str())).collect();
-    let x = x_range(axis, upper.iter().chain(&lower).flat_map(|curve| &curve.points));
+    let labels: Vec<String> = names.iter().map(|(prompt, family)| view.label(prompt, family)).collect();
+    let x = x_range(axis, upper.iter().chain(&lower).flat_map(|curve| curve.points.iter().map(|point| point.x)));
+    let lines = |curves: &[&Curve]| -> Vec<Line> {
+        let place = |curve: &Curve| names.iter().position(|name| *name == (curve.prompt.as_str(), curve.family.as_str()));
+        curves.iter().filter_map(|curve| Some(of_curve(view, curve, place(curve)?))).collect()
+    };
     let mut shapes = Vec::new();
 
-    let mut top = legend(&mut shapes, view, &names, upper.iter().any(|curve| curve.chance.is_some()), RIGHT) + 34.0;
+    let mut top = legend(&mut shapes, &labels, upper.iter().any(|curve| curve.chance.is_some()), RIGHT) + 34.0;
     let metric = upper.first().map_or("", |curve| curve.metric.as_str());
     title(&mut shapes, (LEFT, top - 10.0), &format!("{metric} (mean, 95 % interval)"));
-    let (y, ticks) = unit_range(&upper);
-    let panel = Panel { curves: upper, top, bottom: top + UPPER, x, y, ticks, axis };
-    draw_panel(&mut shapes, view, &panel, &names, lower.is_empty());
+    let (y, ticks) = unit_range(&values(&upper));
+    let chances = chances_of(&upper);
+    let panel = Panel { lines: lines(&upper), chances, top, bottom: top + UPPER, x, y, ticks, axis };
+    draw_panel(&mut shapes, &panel, names.len(), lower.is_empty());
     let mut bottom = panel.bottom;
     if let Some(first) = lower.first() {
         top = bottom + GAP;
         title(&mut shapes, (LEFT, top - 10.0), &format!("{} (mean, 95 % interval)", first.metric));
-        let (y, ticks) = free_range(&lower);
-        let panel = Panel { curves: lower, top, bottom: top + LOWER, x, y, ticks, axis };
-        draw_panel(&mut shapes, view, &panel, &names, true);
+        let (y, ticks) = free_range(&values(&lower));
+        let chances = chances_of(&lower);
+        let panel = Panel { lines: lines(&lower), chances, top, bottom: top + LOWER, x, y, ticks, axis };
+        draw_panel(&mut shapes, &panel, names.len(), true);
         bottom = panel.bottom;
     }
-    // A logarithm of compute, parameters, tokens or perplexity; the loss itself.
-    let title_x = format::title(axis, if axis == Axis::Loss { format::LINEAR } else { format::LOG });
-    text(&mut shapes, ((LEFT + RIGHT) / 2.0, bottom + 36.0), &title_x, Role::Muted, SMALL, Anchor::Middle);
+    let title_x = title_across(&mut shapes, axis, bottom);
     Drawing {
         title: format!("{}: {metric} against {title_x} for each prompt", view.task.name),
         width: WIDTH,
@@ -113,7 +136,7 @@ pub(super) fn draw(view: &TaskView<'_>) -> Drawing {
 }
 
 /// Names, colours and shapes of the lines, wrapped; the height it takes.
-pub(super) fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&str, &str)], chance: bool, right: f64) -> f64 {
+pub(super) fn legend(shapes: &mut Vec<Shape>, labels: &[String], chance: bool, right: f64) -> f64 {
     let (mut x, mut y) = (LEFT, 14.0);
     let mut entry = |shapes: &mut Vec<Shape>, label: &str, role: Role, mark: Option<usize>| {
         // A guess of the text's width that errs on the wide side.
@@ -130,8 +153,8 @@ pub(super) fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&st
         y
     };
     let mut height = 14.0;
-    for (number, (prompt, family)) in names.iter().enumerate() {
-        height = entry(shapes, &view.label(prompt, family), Role::Series(number), Some(number));
+    for (number, label) in labels.iter().enumerate() {
+        height = entry(shapes, label, Role::Series(number), Some(number));
     }
     if chance {
         height = entry(shapes, "chance", Role::Chance, None);
@@ -139,7 +162,26 @@ pub(super) fn legend(shapes: &mut Vec<Shape>, view: &TaskView<'_>, names: &[(&st
     height
 }
 
-fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, names: &[(&str, &str)], labels: bool) {
+/// A curve as a line of a panel.
+fn of_curve(view: &TaskView<'_>, curve: &Curve, number: usize) -> Line {
+    let label = view.label(&curve.prompt, &curve.family);
+    let note = |point: &Point| {
+        format!("{label}, {} at {}: {}", point.model, format::scale(&curve.axis, point.x), format::point(point))
+    };
+    let mark =
+        |point: &Point| Some(Mark { x: point.x, score: point.score?, low: point.low, high: point.high, note: note(point) });
+    Line { number, marks: curve.points.iter().filter_map(mark).collect() }
+}
+
+/// The chances of curves, equal neighbours once.
+fn chances_of(curves: &[&Curve]) -> Vec<f64> {
+    let mut chances: Vec<f64> = curves.iter().filter_map(|curve| curve.chance).collect();
+    chances.dedup();
+    chances
+}
+
+/// Draws a panel, one of whose lines is the last of `count`; with labels at the ticks across, or without.
+pub(super) fn draw_panel(shapes: &mut Vec<Shape>, panel: &Panel, count: usize, labels: bool) {
     for tick in &panel.ticks {
         let y = panel.place_y(*tick);
         line(shapes, vec![(LEFT, y), (RIGHT, y)], Role::Grid, 1.0, false);
@@ -153,40 +195,36 @@ fn draw_panel(shapes: &mut Vec<Shape>, view: &TaskView<'_>, panel: &Panel<'_>, n
         }
     }
     line(shapes, vec![(LEFT, panel.bottom), (RIGHT, panel.bottom)], Role::Muted, 1.0, false);
-    let mut chances: Vec<f64> = panel.curves.iter().filter_map(|curve| curve.chance).collect();
-    chances.dedup();
-    for chance in chances {
-        let y = panel.place_y(chance);
+    for chance in &panel.chances {
+        let y = panel.place_y(*chance);
         line(shapes, vec![(LEFT, y), (RIGHT, y)], Role::Chance, 1.6, true);
     }
-    for curve in &panel.curves {
-        let Some(number) = names.iter().position(|(prompt, family)| *prompt == curve.prompt && *family == curve.family)
-        else {
-            continue;
-        };
-        let role = Role::Series(number);
-        let shift = (number as f64 - (names.len() as f64 - 1.0) / 2.0) * DODGE;
-        let places: Vec<(f64, f64, &Point)> = curve
-            .points
-            .iter()
-            .filter_map(|point| Some((panel.place_x(point.x) + shift, panel.place_y(point.score?), point)))
-            .collect();
+    for own in &panel.lines {
+        let role = Role::Series(own.number);
+        let shift = (own.number as f64 - (count as f64 - 1.0) / 2.0) * DODGE;
+        let places: Vec<(f64, f64, &Mark)> =
+            own.marks.iter().map(|mark| (panel.place_x(mark.x) + shift, panel.place_y(mark.score), mark)).collect();
         line(shapes, places.iter().map(|(x, y, _)| (*x, *y)).collect(), role, 2.0, false);
-        for (x, _, point) in &places {
-            if let (Some(low), Some(high)) = (point.low, point.high) {
+        for (x, _, mark) in &places {
+            if let (Some(low), Some(high)) = (mark.low, mark.high) {
                 let (low, high) = (panel.place_y(low), panel.place_y(high));
                 line(shapes, vec![(*x, low), (*x, high)], role, 1.4, false);
                 line(shapes, vec![(x - 3.0, low), (x + 3.0, low)], role, 1.4, false);
                 line(shapes, vec![(x - 3.0, high), (x + 3.0, high)], role, 1.4, false);
             }
         }
-        for (x, y, point) in &places {
-            let label = view.label(&curve.prompt, &curve.family);
-            let note =
-                format!("{label}, {} at {}: {}", point.model, format::scale(&curve.axis, point.x), format::point(point));
-            shapes.push(Shape::Mark { outline: outline(number, *x, *y), role, note });
+        for (x, y, mark) in &places {
+            shapes.push(Shape::Mark { outline: outline(own.number, *x, *y), role, note: mark.note.clone() });
         }
     }
+}
+
+/// The title of the axis across, below the lowest panel.
+pub(super) fn title_across(shapes: &mut Vec<Shape>, axis: Axis, bottom: f64) -> String {
+    // A logarithm of compute, parameters, tokens or perplexity; the loss itself.
+    let title = format::title(axis, if axis == Axis::Loss { format::LINEAR } else { format::LOG });
+    text(shapes, ((LEFT + RIGHT) / 2.0, bottom + 36.0), &title, Role::Muted, SMALL, Anchor::Middle);
+    title
 }
 
 /// The outline of a line's marks: a circle, square, triangle, diamond, triangle pointing down or plus; after six colours
@@ -229,10 +267,10 @@ pub(super) fn outline(number: usize, x: f64, y: f64) -> Vec<(f64, f64)> {
     }
 }
 
-/// The coordinates between which all points lie; never empty.
-fn x_range<'a>(axis: Axis, points: impl Iterator<Item = &'a Point>) -> (f64, f64) {
-    let (low, high) = points
-        .map(|point| axis.coordinate(point.x))
+/// The coordinates between which all places on an axis lie; never empty.
+pub(super) fn x_range(axis: Axis, places: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = places
+        .map(|x| axis.coordinate(x))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     if low > high {
         (0.0, 1.0)
@@ -243,24 +281,26 @@ fn x_range<'a>(axis: Axis, points: impl Iterator<Item = &'a Point>) -> (f64, f64
     }
 }
 
-/// From zero to one where all scores are, as almost always: then the height means the same in every plot.
-fn unit_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
-    let inside = curves
-        .iter()
-        .flat_map(|curve| &curve.points)
-        .all(|point| [point.score, point.low, point.high].into_iter().flatten().all(|value| (0.0..=1.0).contains(&value)));
-    if inside { ((0.0, 1.0), vec![0.0, 0.25, 0.5, 0.75, 1.0]) } else { free_range(curves) }
+/// What a panel of curves has to hold: scores, the ends of their intervals, and chances.
+pub(super) fn values(curves: &[&Curve]) -> Vec<f64> {
+    let of_points = |curve: &Curve| curve.points.iter().flat_map(|point| [point.score, point.low, point.high]).collect();
+    curves.iter().flat_map(|curve| [of_points(curve), vec![curve.chance]].concat()).flatten().collect()
+}
+
+/// From zero to one where all values are, as almost always: then the height means the same in every plot.
+pub(super) fn unit_range(values: &[f64]) -> ((f64, f64), Vec<f64>) {
+    if values.iter().all(|value| (0.0..=1.0).contains(value)) {
+        ((0.0, 1.0), vec![0.0, 0.25, 0.5, 0.75, 1.0])
+    } else {
+        free_range(values)
+    }
 }
 
 /// A range around all values with ticks at one, two or five times a power of ten.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of ticks")]
-pub(super) fn free_range(curves: &[&Curve]) -> ((f64, f64), Vec<f64>) {
-    let values = curves
-        .iter()
-        .flat_map(|curve| curve.points.iter().flat_map(|point| [point.score, point.low, point.high]).chain([curve.chance]))
-        .flatten();
+pub(super) fn free_range(values: &[f64]) -> ((f64, f64), Vec<f64>) {
     let (mut low, mut high) =
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     if low > high {
         (low, high) = (0.0, 1.0);
     }

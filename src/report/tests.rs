@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::schema::{
     ANALYSIS_VERSION, AnswerKind, Comparison, ComparisonKind, Curve, DataSource, Evidence, Helps, ModelEntry, Onset, Order,
-    PairedPoint, Parameters, Point, Prompt, Refusal, Scale, Task, Verdict,
+    PairedPoint, Parameters, Point, Prompt, Refusal, Scale, Slice, SlicePoint, Task, Verdict,
 };
 use crate::stats::wilson;
 
@@ -106,6 +106,7 @@ fn curve(task: &str, prompt: &str, metric: &str, verdict: Verdict, means: &[f64]
         discontinuous: chance.is_some(),
         chance,
         points,
+        slices: Vec::new(),
         verdict,
         emergence: if shaped { 0.93 } else { 0.0 },
         p_value: chance.map(|_| 0.000_2),
@@ -425,4 +426,33 @@ fn four_panels_floor_an_error_of_zero_and_say_so() {
     // A metric that is no fraction has no error rate.
     analysis.curves[0].points[0].score = Some(-3.0);
     assert!(!files(&manifest, &analysis).unwrap().iter().any(|(path, _)| path == "plots/addition-3.panels.svg"));
+}
+
+#[test]
+fn curves_by_difficulty_are_drawn_where_there_are_any() {
+    let (manifest, mut analysis) = run();
+    let curve = analysis.curves.iter_mut().find(|curve| curve.prompt == "scratchpad <&\">").unwrap();
+    curve.slices = ["easy", "middle", "hard"]
+        .map(|difficulty| {
+            let point = |point: &Point| SlicePoint {
+                model: point.model.clone(),
+                x: point.x,
+                score: point.score.unwrap(),
+                n: 33,
+                low: point.low,
+                high: point.high,
+            };
+            Slice { difficulty: difficulty.into(), points: curve.points.iter().map(point).collect() }
+        })
+        .to_vec();
+    let files: BTreeMap<String, Vec<u8>> = files(&manifest, &analysis).unwrap().into_iter().collect();
+    assert!(files["plots/addition-3.difficulty.png"].starts_with(b"\x89PNG"));
+    assert!(!files.contains_key("plots/word-in-context.difficulty.svg"));
+    let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
+    let drawing = text("plots/addition-3.difficulty.svg");
+    assert!(drawing.contains(">exact-match by difficulty, scratchpad &lt;&amp;&quot;&gt;</text>"), "{drawing}");
+    assert!(drawing.contains("<title>hard items, rung-5 at 2.3e13: 0.940 [0.896, 0.965] n=33</title>"), "{drawing}");
+    assert!(!drawing.contains("few-shot") && !drawing.contains("NaN"));
+    assert!(text("report.md").contains("[Easy, middle and hard items, apart](plots/addition-3.difficulty.svg)"));
+    assert_eq!(text("report.html").matches("<summary>Easy, middle and hard items, apart</summary>").count(), 1);
 }

@@ -3,7 +3,7 @@
 use crate::schema::{Analysis, Collapse, Comparison, Curve, Order, RunManifest, Task, Verdict};
 
 use super::plot::{self, Drawing};
-use super::{format, panels};
+use super::{format, panels, slices};
 
 /// The continuous metric shown where a task has it.
 const MAIN_CONTINUOUS: &str = "answer-logprob";
@@ -50,7 +50,7 @@ impl<'a> TaskView<'a> {
 }
 
 /// Every drawing of a task, with what its file's name adds to that of the task: the plot, where there are checkpoints the plot along
-/// training, and the four panels.
+/// training, the four panels, and the curves by difficulty.
 pub(super) fn drawings(view: &TaskView<'_>) -> Vec<(&'static str, Drawing)> {
     let (trainings, models): (Vec<&Curve>, Vec<&Curve>) = view.curves.iter().copied().partition(|curve| curve.is_training);
     let of_models = TaskView { curves: models, ..view.clone() };
@@ -62,6 +62,7 @@ pub(super) fn drawings(view: &TaskView<'_>) -> Vec<(&'static str, Drawing)> {
         found.push((".training", plot::draw(&TaskView { curves: trainings, ..view.clone() })));
     }
     found.extend(panels::draw(&of_models).map(|panels| (".panels", panels)));
+    found.extend(slices::draw(&of_models).map(|slices| (".difficulty", slices)));
     found
 }
 

@@ -126,6 +126,32 @@ pub struct Evidence {
     pub words: String,
 }
 
+/// One model on the curve of a slice of the items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlicePoint {
+    /// Name of the model.
+    pub model: String,
+    /// Its place on the axis, in units of the axis.
+    pub x: f64,
+    /// Mean score of the items.
+    pub score: f64,
+    /// Number of items; the repetitions of one count once, by their mean.
+    pub n: usize,
+    /// Lower end of the 95 % interval of the mean.
+    pub low: Option<f64>,
+    /// Upper end of it.
+    pub high: Option<f64>,
+}
+
+/// A third of the items by difficulty: to each model, what the models of the other sizes find easy or hard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// `easy`, `middle` or `hard`.
+    pub difficulty: String,
+    /// The models, in the order of the curve.
+    pub points: Vec<SlicePoint>,
+}
+
 /// One task, put by one prompt, judged by one metric, over the models of a family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
@@ -148,6 +174,10 @@ pub struct Curve {
     pub chance: Option<f64>,
     /// The models, by rising scale: by falling loss or perplexity.
     pub points: Vec<Point>,
+    /// The same by the difficulty of the items, the easy third first; empty where there are too few items or sizes, for other
+    /// metrics than the discontinuous one, along a training run and for published scores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Slice>,
     /// What the curve shows.
     pub verdict: Verdict,
     /// Strength of the evidence for emergence, 0 to 1.

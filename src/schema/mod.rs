@@ -13,7 +13,7 @@ mod wire;
 
 pub use analysis::{
     ANALYSIS_VERSION, Analysis, AxisEvidence, Collapse, Comparison, ComparisonKind, Curve, Evidence, Helps, Onset, Order,
-    PairedPoint, Point, Verdict,
+    PairedPoint, Point, Slice, SlicePoint, Verdict,
 };
 pub use axis::Axis;
 pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
