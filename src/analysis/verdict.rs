@@ -144,9 +144,15 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
             let last = posterior.quantiles(|seen| is_last && between(seen), value, [0.025, 0.5, 0.975]);
             last.or_else(|| posterior.quantiles(rises, value, [0.025, 0.5, 0.975]))
         };
-        if let (Some([low, knee, high]), Some(midpoint), Some(width)) =
-            (of(|seen| seen.knee), of(|seen| seen.midpoint), of(|seen| seen.midpoint - seen.knee))
-        {
+        if let (Some([_, knee, _]), Some(midpoint), Some(width), Some([low, _, high])) = (
+            of(|seen| seen.knee),
+            of(|seen| seen.midpoint),
+            of(|seen| seen.midpoint - seen.knee),
+            quantile(|seen| seen.knee),
+        ) {
+            // That the model before the last is not above chance is no proof that the rise has not begun there: the interval is that of
+            // all curves that rise.
+            let (low, high) = (low.min(knee), high.max(knee));
             onset.low = Some(scale(low));
             onset.high = Some(scale(high));
             onset.knee = Some(scale(knee));
