@@ -69,9 +69,27 @@ for reader, curve in rows:
 if errors:
     for name in ("knee", "above"):
         found = [abs(e[name] - at) for at, e in errors if e[name]]
-        print(f"onset, {name}: mean |error| {sum(found) / len(found):.2f} decades over {len(found)}")
+        mean = lambda values: sum(values) / len(values)
+        print(f"onset, {name}: mean |error| {mean(found):.2f} {interval(found, mean)} decades over {len(found)}")
     inside = sum(e["low"] <= at <= e["high"] for at, e in errors)
     print(f"reader's onset inside the 95 % interval: {inside} of {len(errors)}")
+# Wei et al. 2022 read these labels from curves of other models, so that agreement with them is reported and not sought. What emerges
+# with PaLM alone does so beyond the sizes of these curves.
+labels = {row["task"]: row["wei2022_label"] for row in csv.DictReader(open(f"{here}/data/bigg_3shot.csv"))}
+labelled = [(r, c, labels[r["task"]] == "emergent_gpt3_lamda") for r, c in rows if labels.get(r["task"])]
+
+
+def of_part(part):
+    values = [(next((e["value"] for e in c["evidence"] if e["part"] == part), None), label) for _, c, label in labelled]
+    return [(value, label) for value, label in values if value is not None]
+
+
+against = {"emergence": [(c["emergence"], label) for _, c, label in labelled]}
+against["the readers"] = [(int(r["readers_emergent"]), label) for r, _, label in labelled]
+against |= {part: of_part(part) for part in ("breakthroughness", "linearity")}
+print(f"\nAUC against the labels of Wei et al. 2022, {len(labelled)} tasks of which {sum(label for *_, label in labelled)} are emergent:")
+for name, scored in against.items():
+    print(f"  {name} {auc(scored):.2f} {interval(scored, auc)}")
 print("\ndisagreements (readers' verdicts | verdict, emergence | scores):")
 for reader, curve in rows:
     if reader["verdict"] != curve["verdict"]:
