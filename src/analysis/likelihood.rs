@@ -32,6 +32,20 @@ pub(super) const NODES: [(f64, f64); 5] = [
     (2.856_970_013_872_806, 0.011_257_411_327_720_69),
 ];
 
+/// The same with nine points, for models of many items: between nodes farther apart than what their scores leave open, a place would
+/// be missed. Without the outermost two: what they weigh, .00002, is less than an accident.
+const MANY_NODES: [(f64, f64); 7] = [
+    (-3.205_429_002_856_47, 0.002_789_141_321_231_769),
+    (-2.076_847_978_677_83, 0.049_916_406_765_217_82),
+    (-1.023_255_663_789_132_6, 0.244_097_502_894_939_53),
+    (0.0, 0.406_349_206_349_206_35),
+    (1.023_255_663_789_132_6, 0.244_097_502_894_939_53),
+    (2.076_847_978_677_83, 0.049_916_406_765_217_82),
+    (3.205_429_002_856_47, 0.002_789_141_321_231_769),
+];
+/// Items from which on these are needed.
+const MANY_ITEMS: f64 = 400.0;
+
 /// The same with three points, for a shift in two parts.
 const FEW_NODES: [(f64, f64); 3] =
     [(-1.732_050_807_568_877, 1.0 / 6.0), (0.0, 2.0 / 3.0), (1.732_050_807_568_877, 1.0 / 6.0)];
@@ -125,6 +139,8 @@ impl Table {
 pub(super) struct Likelihood {
     places: Vec<f64>,
     tables: Vec<Table>,
+    /// Per model the nodes that its shift is integrated over.
+    nodes: Vec<&'static [(f64, f64)]>,
     accidents: Vec<f64>,
     /// The models of every family; none unless several are pooled.
     families: Vec<Vec<usize>>,
@@ -144,6 +160,7 @@ impl Likelihood {
         Self {
             places: items.iter().map(|item| item.x).collect(),
             tables: items.iter().map(Table::new).collect(),
+            nodes: items.iter().map(|item| if item.n < MANY_ITEMS { &NODES[..] } else { &MANY_NODES[..] }).collect(),
             accidents: items.iter().map(accident).collect(),
             families: if is_pooled { families(items) } else { Vec::new() },
             sizes,
@@ -162,7 +179,9 @@ impl Likelihood {
         let mut own = [0.0; CURVE_DIMENSIONS];
         own.copy_from_slice(&cube[..CURVE_DIMENSIONS]);
         let (low, high) = self.shifts;
-        let shift = low * (high / low).powf(cube[CURVE_DIMENSIONS]);
+        // Even, and not even in the logarithm: a curve that jumps says little of the shift, and a prior that favours small ones
+        // would make the interval of its knee too narrow.
+        let shift = (high - low).mul_add(cube[CURVE_DIMENSIONS], low);
         // One axis of the cube has room for two: which correlation, and how far along its part of the axis the place is.
         let place = cube[CURVE_DIMENSIONS + 1] * CORRELATIONS.len() as f64;
         let correlation = (place as usize).min(CORRELATIONS.len() - 1);
@@ -172,24 +191,44 @@ impl Likelihood {
 
     /// The probability of one model's items.
     pub(super) fn of_model(&self, model: usize, proposal: &Proposal, noise: Noise) -> f64 {
-        self.about(model, proposal, noise, 0.0, noise.shift, &NODES)
+        let [probability] = self.about([self], model, proposal, noise, 0.0, noise.shift, self.nodes[model]);
+        probability
     }
 
-    /// The probability of one model's items with a shift of its own about a place beside its scale.
+    /// The probability of one model's items in each of several data sets, with a shift of its own about a place beside its scale.
     #[expect(
         clippy::suboptimal_flops,
-        reason = "a fused operation is a slow call where the processor is not known to have one"
+        clippy::too_many_arguments,
+        reason = "a fused operation is a slow call where the processor is not known to have one; the place of one model's integral"
     )]
-    fn about(&self, model: usize, proposal: &Proposal, noise: Noise, aside: f64, shift: f64, nodes: &[(f64, f64)]) -> f64 {
-        let row = &self.tables[model].0[noise.correlation * GRID..];
-        let at = |x: f64| f64::from(row[nearest(self.nearest, proposal.score(x, &self.sizes))]);
+    fn about<const SETS: usize>(
+        &self,
+        sets: [&Self; SETS],
+        model: usize,
+        proposal: &Proposal,
+        noise: Noise,
+        aside: f64,
+        shift: f64,
+        nodes: &[(f64, f64)],
+    ) -> [f64; SETS] {
+        let rows = sets.map(|set| &set.tables[model].0[noise.correlation * GRID..(noise.correlation + 1) * GRID]);
+        let index = |x: f64| nearest(self.nearest, proposal.score(x, &self.sizes));
         let place = self.places[model] + aside;
-        let seen = if proposal.form == Form::Flat {
-            at(place)
-        } else {
-            nodes.iter().map(|(node, weight)| weight * at(place + shift * node)).sum()
+        let mut seen = [0.0; SETS];
+        let mut add = |weight: f64, index: usize| {
+            for (seen, row) in seen.iter_mut().zip(rows) {
+                *seen += weight * f64::from(row[index]);
+            }
         };
-        (1.0 - FELL - ANYWHERE) * seen + self.accidents[model]
+        // Nodes are in rising order: where the last is on the plateau, all are.
+        if nodes.last().is_some_and(|(node, _)| place + shift * node < proposal.level_until()) {
+            add(1.0, index(place));
+        } else {
+            for (node, weight) in nodes {
+                add(*weight, index(place + shift * node));
+            }
+        }
+        std::array::from_fn(|set| (1.0 - FELL - ANYWHERE) * seen[set] + sets[set].accidents[model])
     }
 
     /// The probability of a family's items: its models share a shift, and have one of their own each. `other` has the items of one
@@ -204,19 +243,24 @@ impl Likelihood {
         }
         let (common, own) = (noise.shift * noise.shared.sqrt(), noise.shift * (1.0 - noise.shared).sqrt());
         let given = |aside: f64| -> f64 {
-            members.iter().map(|&model| of(model).about(model, proposal, noise, aside, own, &FEW_NODES)).product()
+            let of_one = |&model: &usize| self.about([of(model)], model, proposal, noise, aside, own, &FEW_NODES)[0];
+            members.iter().map(of_one).product()
         };
         FEW_NODES.iter().map(|(node, weight)| weight * given(common * node)).sum()
     }
 
-    /// How much more probable the data are with the items of one model as they are in `other`.
-    pub(super) fn ratio(&self, model: usize, other: &Self, proposal: &Proposal, noise: Noise) -> f64 {
+    /// How much more probable the data are with the items of one model as they are in each of the others.
+    pub(super) fn ratios(&self, model: usize, others: [&Self; 2], proposal: &Proposal, noise: Noise) -> [f64; 2] {
         match self.families.iter().find(|members| members.contains(&model)) {
             Some(members) => {
-                self.of_family(members, Some((model, other)), proposal, noise)
-                    / self.of_family(members, None, proposal, noise)
+                let own = self.of_family(members, None, proposal, noise);
+                others.map(|other| self.of_family(members, Some((model, other)), proposal, noise) / own)
             }
-            None => other.of_model(model, proposal, noise) / self.of_model(model, proposal, noise),
+            None => {
+                let sets = [self, others[0], others[1]];
+                let [own, first, second] = self.about(sets, model, proposal, noise, 0.0, noise.shift, self.nodes[model]);
+                [first / own, second / own]
+            }
         }
     }
 

@@ -200,25 +200,26 @@ impl Weighed {
 pub(super) fn posterior(items: &[Items], sizes: &Sizes, is_pooled: bool) -> Posterior {
     let weighed = Weighed::new(items, sizes, is_pooled, EFFORT);
     let likelihood = &weighed.likelihood;
-    let variants = flipped(items);
-    let flipped: Vec<Likelihood> = [FLIPS, -FLIPS]
-        .iter()
-        .map(|flip| {
-            let changed: Vec<Items> =
-                items.iter().map(|item| Items { right: (item.right + flip).clamp(0.0, item.n), ..*item }).collect();
-            Likelihood::new(&changed, *sizes, is_pooled)
-        })
-        .collect();
+    // The models at which two items may go the other way.
+    let few: Vec<usize> = (0..items.len()).filter(|&model| items[model].n < MANY_ITEMS).collect();
+    let [more, fewer] = [FLIPS, -FLIPS].map(|flip| {
+        let changed: Vec<Items> =
+            items.iter().map(|item| Items { right: (item.right + flip).clamp(0.0, item.n), ..*item }).collect();
+        Likelihood::new(&changed, *sizes, is_pooled)
+    });
     let mut kept: Vec<Drawn> = Vec::new();
-    // Per variant the summed weight of every shape.
-    let mut sums = vec![[0.0; Shape::COUNT]; variants.len() + 1];
+    // The summed weight of every shape: of the data as they are, and with each of these models changed, up and down.
+    let mut sums = vec![[0.0; Shape::COUNT]; 2 * few.len() + 1];
     weighed.each(|_, proposal, noise, weight| {
         let seen = see(&proposal, sizes);
         kept.push(Drawn { weight, seen });
         let shape = seen.shape as usize;
         sums[0][shape] += weight;
-        for (slot, &(model, direction)) in variants.iter().enumerate() {
-            sums[slot + 1][shape] += weight * likelihood.ratio(model, &flipped[direction], &proposal, noise);
+        for (pair, &model) in few.iter().enumerate() {
+            let ratios = likelihood.ratios(model, [&more, &fewer], &proposal, noise);
+            for (direction, ratio) in ratios.into_iter().enumerate() {
+                sums[2 * pair + direction + 1][shape] += weight * ratio;
+            }
         }
     });
     for sums in &mut sums {
@@ -271,10 +272,4 @@ pub(super) fn log_evidence(items: &[Items], sizes: &Sizes, is_pooled: bool) -> (
     let mean = runs.iter().sum::<f64>() / n;
     let variance = runs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
     (sum(&runs) - n.ln(), (variance / n).sqrt())
-}
-
-/// The models at which two items may go the other way, with the direction: 0 more right, 1 fewer.
-fn flipped(items: &[Items]) -> Vec<(usize, usize)> {
-    let few = items.iter().enumerate().filter(|(_, item)| item.n < MANY_ITEMS);
-    few.flat_map(|(model, _)| [(model, 0), (model, 1)]).collect()
 }

@@ -118,9 +118,9 @@ impl Truth {
         let level = chance.max(1e-4);
         let at = Proposal { gain, ..Proposal::flat(level) };
         let above = uniform(0.08, 0.2).min(headroom / 2.0);
-        // Late enough for a plateau, early enough for two models after it.
-        let last = 1.25f64.mul_add(-sizes.gap, sizes.last);
-        let knee = uniform(sizes.plateau_end.min(last - 0.05), last);
+        // Late enough for a plateau, and early enough for two models after it where there are more than four.
+        let last = 1.25f64.mul_add(-sizes.gap, sizes.last).max(0.25f64.mul_add(sizes.gap, sizes.plateau_end));
+        let knee = uniform(sizes.plateau_end, last);
         let logit = |score: f64| (score / (1.0 - score)).ln();
         match self {
             Self::Flat => Proposal::flat(level),

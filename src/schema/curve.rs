@@ -119,8 +119,25 @@ impl Proposal {
         Self { level, gain: 0.0, form: Form::Flat, at: 0.0, drift: 0.0, is_falling: false }
     }
 
+    /// Up to where the curve keeps one level, to a millionth of its gain.
+    #[must_use]
+    #[inline]
+    #[expect(
+        clippy::suboptimal_flops,
+        reason = "a fused operation is a slow call where the processor is not known to have one"
+    )]
+    pub fn level_until(&self) -> f64 {
+        match self.form {
+            Form::Flat => f64::INFINITY,
+            Form::Jump { .. } | Form::Hinge if self.drift <= 0.0 => self.at,
+            Form::Logistic { width } if self.drift <= 0.0 => self.at - 14.0 * width,
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
     /// The score at a scale, kept away from zero and one.
     #[must_use]
+    #[inline]
     pub fn score(&self, x: f64, sizes: &Sizes) -> f64 {
         self.value(x, sizes, self.drift)
     }
@@ -135,6 +152,7 @@ impl Proposal {
         clippy::suboptimal_flops,
         reason = "a fused operation is a slow call where the processor is not known to have one"
     )]
+    #[inline]
     fn value(&self, x: f64, sizes: &Sizes, drift: f64) -> f64 {
         let ramp = || ((x - self.at) / (sizes.last - self.at).max(0.3)).clamp(0.0, 1.2);
         let mut share = match self.form {
