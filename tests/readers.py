@@ -80,13 +80,14 @@ labelled = [(r, c, labels[r["task"]] == "emergent_gpt3_lamda") for r, c in rows 
 
 
 def of_part(part):
-    values = [(next((e["value"] for e in c["evidence"] if e["part"] == part), None), label) for _, c, label in labelled]
+    # The prototype has no such parts.
+    values = [(next((e["value"] for e in c.get("evidence", []) if e["part"] == part), None), label) for _, c, label in labelled]
     return [(value, label) for value, label in values if value is not None]
 
 
 against = {"emergence": [(c["emergence"], label) for _, c, label in labelled]}
 against["the readers"] = [(int(r["readers_emergent"]), label) for r, _, label in labelled]
-against |= {part: of_part(part) for part in ("breakthroughness", "linearity")}
+against |= {part: found for part in ("breakthroughness", "linearity") if (found := of_part(part))}
 print(f"\nAUC against the labels of Wei et al. 2022, {len(labelled)} tasks of which {sum(label for *_, label in labelled)} are emergent:")
 for name, scored in against.items():
     print(f"  {name} {auc(scored):.2f} {interval(scored, auc)}")
