@@ -101,9 +101,9 @@ async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch:
         requests_per_minute: spec.requests_per_minute,
         tokens_per_minute: spec.tokens_per_minute,
     };
-    let network = Network::new(&spec.base_url, spec.api_key.as_ref().map(|key| key.read().unwrap()), timeout).unwrap();
-    let provider = onset::providers::find(&spec.provider.value).unwrap();
-    let gateway = Gateway::new(&spec.name, provider, Box::new(network), limits, retries);
+    let network = Network::new(&spec.base_url, Vec::new(), timeout).unwrap();
+    let planned = plan.endpoint(&spec.name).unwrap();
+    let gateway = Gateway::new(planned.endpoint.clone(), planned.provider, Box::new(network), limits, retries);
     let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
     let store = Store::open(&directory.join("onset.db")).unwrap();
     let summary =

@@ -26,9 +26,9 @@ const FLOORS: &[&[&str]] = &[
 /// Directories that hold a family: every file beside `mod.rs` is one entry, registered in it.
 const FAMILIES: &[(&str, &[&str])] = &[
     ("src/tasks/generators", &[]),
-    ("src/prompting", &["answer", "template"]),
+    ("src/prompting", &["answer", "chat_template", "template", "transcript"]),
     ("src/scorers", &["goldens"]),
-    ("src/providers", &[]),
+    ("src/providers", &["event_stream", "openai", "status"]),
     ("src/tools", &[]),
     ("src/curves", &["prior"]),
 ];

@@ -12,6 +12,7 @@ mod program;
 
 /// No blind strategy beats the chance level that a task states.
 mod chance;
+mod exchanges;
 /// An endpoint that fails, limits and hangs.
 mod faults;
 /// The floors of the house, and that every file of a family is registered.

@@ -49,6 +49,14 @@ fn mistakes_in_the_configuration() {
     insta::assert_snapshot!("config_unknown_prompt", in_config("\"scratchpad\"", "\"scrachpad\""));
     insta::assert_snapshot!("config_unknown_task", in_config("tasks = [\"*\"]", "tasks = [\"adition-3\"]"));
     insta::assert_snapshot!("config_unknown_provider", in_config("openai-completions", "openai-completion"));
+    let more = |line: &str| in_config("in_flight = 128", &format!("in_flight = 128\n{line}"));
+    insta::assert_snapshot!("config_unknown_dialect", more("dialect = \"vlm\""));
+    insta::assert_snapshot!("config_no_logprobs", more("logprobs = \"grammar\""));
+    insta::assert_snapshot!("config_no_functions", more("tool_calls = \"native\""));
+    insta::assert_snapshot!("config_no_template", more("chat_template = \"none.jinja\""));
+    insta::assert_snapshot!("config_unaskable", more("reasoning_effort = \"low\""));
+    let secret = more("headers = { x-api-token = \"sk-very-secret\" }");
+    assert!(secret.contains("must not be written") && !secret.contains("sk-very"), "{secret}");
     insta::assert_snapshot!("config_unknown_endpoint", in_config("endpoint = \"ladder\"", "endpoint = \"lader\""));
     insta::assert_snapshot!("config_not_toml", in_config("samples = 100", "samples = = 100"));
     insta::assert_snapshot!("config_no_family", in_config("tasks = [\"*\"]", "tasks = []"));

@@ -236,6 +236,7 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
         epoch: String::new(),
         tasks: tasks.collect(),
         prompts: prompts.collect(),
+        endpoints: Vec::new(),
         models,
         refused: Vec::new(),
         planned: 0,

@@ -7,13 +7,12 @@ use serde_json::json;
 use super::diagnose::Problem;
 use super::print::println;
 use super::report::open;
-use super::run::{prepare, provider, store_path};
+use super::run::{prepare, store_path};
 use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
-use crate::plan::{Parts, Plan, Unit};
+use crate::plan::{Plan, Unit};
 use crate::runner::rebuild;
-use crate::schema::{Need, Provider, Record};
-use crate::scorers;
+use crate::schema::Record;
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
@@ -117,40 +116,23 @@ fn load(plan: &Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<Load,
     let records = store.map_or(Ok(Vec::new()), |store| store.records(&plan.run)).map_err(Problem::other)?;
     let known: HashSet<String> = records.iter().map(Record::id).collect();
     let mut load = Load::default();
-    let provider = provider(spec)?;
     for unit in plan.units(&spec.name) {
         let Some(parts) = plan.parts(unit) else { continue };
         load.records += 1;
-        if known.contains(&parts.record_id()) || is_stored(plan, unit, store, provider, &runtime)? {
+        if known.contains(&parts.record_id()) || is_stored(plan, unit, store, &runtime)? {
             load.there += 1;
             continue;
         }
-        let requests = 1 + logprobs(&parts, provider);
+        let requests = 1 + parts.probabilities().len();
         load.requests += requests;
-        load.prompt_bytes += requests * parts.text().map_err(Problem::other)?.len();
-        load.reply_tokens += parts.cell.max_tokens as usize;
+        load.prompt_bytes += requests * parts.start().map_err(Problem::other)?.length();
+        load.reply_tokens += parts.max_tokens() as usize;
     }
     Ok(load)
 }
 
 /// Whether other runs have left all that a record needs.
-fn is_stored(
-    plan: &Plan,
-    unit: Unit,
-    store: Option<&Store>,
-    provider: &'static dyn Provider,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<bool, Problem> {
+fn is_stored(plan: &Plan, unit: Unit, store: Option<&Store>, runtime: &tokio::runtime::Runtime) -> Result<bool, Problem> {
     let Some(store) = store else { return Ok(false) };
-    Ok(runtime.block_on(rebuild(plan, unit, store, provider)).map_err(Problem::other)?.is_some())
-}
-
-/// Log-probabilities that the scorers of a record need and the provider can give.
-fn logprobs(parts: &Parts<'_>, provider: &dyn Provider) -> usize {
-    let needs: HashSet<&str> = parts.task.scorers().collect();
-    let need = |wanted: Need| {
-        provider.gives(wanted).is_ok()
-            && needs.iter().filter_map(|name| scorers::find(name)).any(|scorer| scorer.need() == wanted)
-    };
-    usize::from(need(Need::TargetLogprob)) + if need(Need::ChoiceLogprobs) { parts.sample.choices.len() } else { 0 }
+    Ok(runtime.block_on(rebuild(plan, unit, store)).map_err(Problem::other)?.is_some())
 }

@@ -11,14 +11,14 @@ use super::diagnose::Problem;
 use super::print::eprintln;
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::config::{self, EMBEDDED, EndpointSpec, KeySource, Workspace};
+use crate::config::{self, EMBEDDED, EndpointSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
-use crate::schema::{ModelEntry, Outcome, Provider, RunManifest, Scale, Transport};
+use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
+use crate::server;
 use crate::store::{Store, Write};
-use crate::transport::{InProcess, Network};
-use crate::{providers, server};
+use crate::transport::{Header, InProcess, Network};
 
 /// Retries of a request, unless `--no-retry`.
 const RETRIES: Retries = Retries { most: 5, first_wait: Duration::from_millis(500) };
@@ -76,27 +76,30 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
-pub(super) fn provider(spec: &EndpointSpec) -> Result<&'static dyn Provider, Problem> {
-    providers::find(&spec.provider.value).ok_or_else(|| Problem::other(format!("no provider `{}`", spec.provider.value)))
-}
-
 fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway, Problem> {
-    let provider = provider(spec)?;
+    let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
     let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
         let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
         let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
         Box::new(InProcess(server::router(models)))
     } else {
         let timeout = Duration::from_secs(spec.timeout_seconds);
-        let api_key = spec.api_key.as_ref().map(KeySource::read).transpose()?;
-        Box::new(Network::new(&spec.base_url, api_key, timeout).map_err(Problem::other)?)
+        let mut headers = Vec::new();
+        if let Some(key) = &spec.api_key {
+            let (name, before) = planned.provider.authorization(&planned.endpoint.dialect);
+            headers.push(Header { name: name.to_owned(), before, value: key.read()?, is_secret: true });
+        }
+        for (name, value) in &spec.headers {
+            headers.push(Header { name: name.clone(), before: "", value: value.read()?, is_secret: value.is_secret() });
+        }
+        Box::new(Network::new(&spec.base_url, headers, timeout).map_err(Problem::other)?)
     };
     let limits = Limits {
         in_flight: spec.in_flight,
         requests_per_minute: spec.requests_per_minute,
         tokens_per_minute: spec.tokens_per_minute,
     };
-    Ok(Gateway::new(&spec.name, provider, transport, limits, retries))
+    Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limits, retries))
 }
 
 pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Global) -> Result<u8, Problem> {
@@ -173,9 +176,8 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let (mut rebuilt, mut absent) = (Vec::new(), 0);
     for spec in &workspace.config.endpoints {
-        let provider = provider(spec)?;
         for unit in plan.units(&spec.name) {
-            match runtime.block_on(runner::rebuild(&plan, unit, &store, provider)).map_err(Problem::other)? {
+            match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
                 Some(record) => rebuilt.push(Write::Record(Box::new(record))),
                 None => absent += 1,
             }

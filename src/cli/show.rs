@@ -8,7 +8,7 @@ use super::report::find;
 use std::path::Path;
 
 use super::{Global, exit};
-use crate::schema::Wanted;
+use crate::schema::{Input, Message, Response, Wanted};
 
 pub(super) fn show(name: &str, run: Option<&str>, out: &Path, global: &Global) -> Result<u8, Problem> {
     let (store, manifest) = find(run, out)?;
@@ -49,18 +49,13 @@ pub(super) fn show(name: &str, run: Option<&str>, out: &Path, global: &Global) -
             continue;
         };
         println!("  sent to {} at {} ({} ms)", exchange.model, exchange.sent, exchange.milliseconds);
-        for line in exchange.request.text.lines() {
-            println!("  > {line}");
-        }
+        sent(&exchange.request.input);
         match &exchange.request.wanted {
             Wanted::Reply { max_tokens, stop } => println!("  wanted: at most {max_tokens} tokens, stop at {stop:?}"),
             Wanted::Logprob { continuation } => println!("  wanted: the log-probability of {continuation:?}"),
+            Wanted::Options { options } => println!("  wanted: the first token's log-probabilities of {options:?}"),
         }
-        if let Some(logprobs) = &exchange.response.logprobs {
-            println!("  < {:.4} nats over {} tokens", logprobs.sum, logprobs.tokens);
-        } else {
-            println!("  < {:?} ({:?})", exchange.response.text, exchange.response.finish);
-        }
+        came(&exchange.response);
     }
     println!("\nread: {}   reference: {}", record.answer.as_deref().unwrap_or("-"), record.target);
     if let Some(detail) = &record.detail {
@@ -70,4 +65,49 @@ pub(super) fn show(name: &str, run: Option<&str>, out: &Path, global: &Global) -
         println!("{}: {}", score.scorer, score.value.map_or_else(|| "unscored".to_owned(), |value| format!("{value:.4}")));
     }
     Ok(exit::DONE)
+}
+
+/// What was really sent.
+fn sent(input: &Input) {
+    let lines = |who: &str, text: &str| text.lines().for_each(|line| println!("  {who}> {line}"));
+    match input {
+        Input::Text(text) => lines("", text),
+        Input::Chat(chat) => {
+            for tool in &chat.tools {
+                println!("  offered: {}({})", tool.name, tool.parameters);
+            }
+            for message in &chat.messages {
+                match message {
+                    Message::System { text } => lines("system ", text),
+                    Message::User { text } => lines("user ", text),
+                    Message::Assistant { text, calls, .. } => {
+                        lines("assistant ", text);
+                        calls.iter().for_each(|call| println!("  assistant> calls {}({})", call.tool, call.arguments));
+                    }
+                    Message::Tool { tool, output, .. } => lines(&format!("{tool} "), output),
+                }
+            }
+            chat.prefix.iter().for_each(|prefix| println!("  reply begins: {prefix:?}"));
+        }
+    }
+}
+
+/// What came back.
+fn came(response: &Response) {
+    if let Some(logprobs) = &response.logprobs {
+        println!("  < {:.4} nats over {} tokens", logprobs.sum, logprobs.tokens);
+        return;
+    }
+    if let Some(options) = &response.options {
+        println!("  < {:?} nats; on other tokens: {:.4}", options.options, options.missing);
+        return;
+    }
+    if let Some(thinking) = &response.thinking {
+        thinking.lines().for_each(|line| println!("  thinking < {line}"));
+    }
+    response.calls.iter().for_each(|call| println!("  < calls {}({})", call.tool, call.arguments));
+    println!("  < {:?} ({:?})", response.text, response.finish);
+    if let Some(usage) = &response.usage {
+        println!("  {} tokens read, {} written", usage.prompt_tokens, usage.completion_tokens);
+    }
 }

@@ -25,12 +25,26 @@ pub const EMBEDDED: &str = "embedded:ladder";
 pub struct EndpointSpec {
     /// Unique name.
     pub name: String,
-    /// The dialect.
+    /// The provider.
     pub provider: Located<String>,
+    /// Its dialect, when said.
+    pub dialect: Option<Located<String>>,
     /// Where it is; [`EMBEDDED`] for the built-in models.
     pub base_url: String,
     /// Where its key comes from.
-    pub api_key: Option<KeySource>,
+    pub api_key: Option<Secret>,
+    /// Headers of every request.
+    pub headers: Vec<(String, Secret)>,
+    /// How log-probabilities are had, when said.
+    pub logprobs: Option<Located<String>>,
+    /// Whether tools are offered as functions (`native`) or in the text (`text`), when said.
+    pub tool_calls: Option<Located<String>>,
+    /// The file of the model's chat template.
+    pub chat_template: Option<Located<PathBuf>>,
+    /// How the models are made to choose.
+    pub sampling: SamplingSpec,
+    /// Most tokens of a reply, instead of what the tasks suggest.
+    pub max_tokens: Option<u32>,
     /// Requests at a time.
     pub in_flight: usize,
     /// Requests a minute, when limited.
@@ -41,9 +55,26 @@ pub struct EndpointSpec {
     pub timeout_seconds: u64,
 }
 
-/// Where a key comes from: it is read only when something is sent, and never written anywhere.
+/// How the models of an endpoint are made to choose.
+#[derive(Debug, Clone, Default)]
+pub struct SamplingSpec {
+    /// Temperature; zero when absent.
+    pub temperature: Option<f64>,
+    /// Share of the probability from which tokens are drawn.
+    pub top_p: Option<f64>,
+    /// How much a model that thinks is to think.
+    pub reasoning_effort: Option<String>,
+    /// Most tokens of thinking.
+    pub thinking_budget: Option<u32>,
+    /// Fields put over those of every request's body.
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+    /// Fields left out of every request's body.
+    pub omit: Vec<String>,
+}
+
+/// A value that may have to be kept secret: it is read only when something is sent, and never written anywhere.
 #[derive(Debug, Clone)]
-pub struct KeySource {
+pub struct Secret {
     origin: Origin,
     place: Place,
 }
@@ -52,27 +83,41 @@ pub struct KeySource {
 enum Origin {
     Environment(String),
     File(String),
+    /// A header that is no secret.
+    Plain(String),
 }
 
-impl KeySource {
-    /// A key comes from the environment or a file: one that is written out would end in a repository.
-    fn parse(written: &Located<String>, problems: &mut Diagnostics) -> Option<Self> {
-        let text = &written.value;
-        let origin = if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
-            Origin::Environment(variable.to_owned())
-        } else if let Some(path) = text.strip_prefix("file:") {
-            Origin::File(path.to_owned())
-        } else {
+impl Secret {
+    /// A secret comes from the environment or a file: one that is written out would end in a repository.
+    fn parse(what: &str, written: &Located<String>, problems: &mut Diagnostics) -> Option<Self> {
+        let origin = Self::origin(&written.value);
+        if origin.is_none() {
             // The place would print the line, and with it the key.
-            let message = "api_key: a key must not be written in the configuration";
-            let help = "api_key = \"${NAME}\" takes it from the environment, \"file:PATH\" from a file";
+            let message = format!("{what}: a key must not be written in the configuration");
+            let help = format!("{what} = \"${{NAME}}\" takes it from the environment, \"file:PATH\" from a file");
             problems.push(Diagnostic::general(message, help));
-            return None;
-        };
+        }
+        Some(Self { origin: origin?, place: written.place.clone() })
+    }
+
+    /// The value of a header, which may be written out unless its name is that of a secret.
+    fn header(name: &str, written: &Located<String>, problems: &mut Diagnostics) -> Option<Self> {
+        let words = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
+        if words.iter().any(|word| name.to_lowercase().contains(word)) {
+            return Self::parse(name, written, problems);
+        }
+        let origin = Self::origin(&written.value).unwrap_or_else(|| Origin::Plain(written.value.clone()));
         Some(Self { origin, place: written.place.clone() })
     }
 
-    /// The key itself.
+    fn origin(text: &str) -> Option<Origin> {
+        if let Some(variable) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            return Some(Origin::Environment(variable.to_owned()));
+        }
+        text.strip_prefix("file:").map(|path| Origin::File(path.to_owned()))
+    }
+
+    /// The value itself.
     ///
     /// # Errors
     /// When it is not there, or cannot be sent.
@@ -82,15 +127,23 @@ impl KeySource {
                 std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))
             }
             Origin::File(path) => std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}")),
+            Origin::Plain(value) => Ok(value.clone()),
         };
+        let may_hold = |c: char| c.is_ascii_graphic() || (c == ' ' && matches!(self.origin, Origin::Plain(_)));
         let value = value.map(|value| value.trim().to_owned()).and_then(|value| {
-            let can_be_sent = !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic());
+            let can_be_sent = !value.is_empty() && value.chars().all(may_hold);
             can_be_sent.then_some(value).ok_or_else(|| "the key is empty or holds what no header can hold".to_owned())
         });
         value.map(SecretString::from).map_err(|message| {
             let complaint = Diagnostic::at(&self.place, format!("no key: {message}"), "is needed to send anything");
-            vec![complaint.with_help("leave `api_key` out where the endpoint needs none")]
+            vec![complaint.with_help("leave it out where the endpoint needs none")]
         })
+    }
+
+    /// Whether the value must never be shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        !matches!(self.origin, Origin::Plain(_))
     }
 }
 
@@ -184,8 +237,8 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Workspace, Di
             }
         }
     }
-    let config = read_config(table, &mut problems);
     let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let config = read_config(table, directory, &mut problems);
     let tasks = load_all(SHIPPED_TASKS, &directory.join("tasks"), &mut problems, read_task, |task| &task.name);
     let prompts = load_all(
         SHIPPED_PROMPTS,
@@ -260,7 +313,7 @@ fn load_all<T>(
     all
 }
 
-fn read_config(mut table: Table, problems: &mut Diagnostics) -> Option<Config> {
+fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<Config> {
     let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
     let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
     let tasks = table.require("tasks", problems).and_then(|node| node.some("tasks", problems)?.strings(problems));
@@ -272,7 +325,7 @@ fn read_config(mut table: Table, problems: &mut Diagnostics) -> Option<Config> {
         .map(|mut table| table.rest())
         .into_iter()
         .flatten()
-        .filter_map(|(name, node)| read_endpoint(name.value, node.table(problems)?, problems))
+        .filter_map(|(name, node)| read_endpoint(name.value, node.table(problems)?, directory, problems))
         .collect();
     let families = families.into_iter().flatten().filter_map(|node| read_family(node.table(problems)?, problems)).collect();
     Some(Config {
@@ -285,13 +338,22 @@ fn read_config(mut table: Table, problems: &mut Diagnostics) -> Option<Config> {
     })
 }
 
-fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> Option<EndpointSpec> {
+fn read_endpoint(name: String, mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<EndpointSpec> {
     let provider = table.require("provider", problems).and_then(|node| node.string(problems));
     let base_url = table.require("base_url", problems).and_then(|node| node.string(problems));
-    let api_key = table.take("api_key").and_then(|node| node.string(problems));
+    let mut string = |key: &'static str| table.take(key).and_then(|node| node.string(problems));
+    let (api_key, dialect, logprobs) = (string("api_key"), string("dialect"), string("logprobs"));
+    let (tool_calls, chat_template) = (string("tool_calls"), string("chat_template"));
+    let reasoning_effort = string("reasoning_effort").map(|effort| effort.value);
     let mut count = |key: &'static str| table.take(key).and_then(|node| node.integer(1, problems));
     let (in_flight, requests, tokens, timeout) =
         (count("in_flight"), count("requests_per_minute"), count("tokens_per_minute"), count("timeout_seconds"));
+    let (max_tokens, thinking_budget) = (count("max_tokens"), count("thinking_budget"));
+    let temperature = table.take("temperature").and_then(|node| node.within(0.0, 2.0, problems));
+    let top_p = table.take("top_p").and_then(|node| node.within(0.0, 1.0, problems));
+    let extra_body = table.take("extra_body").and_then(|node| node.json_table(problems)).unwrap_or_default();
+    let omit = table.take("omit").and_then(|node| node.strings(problems)).unwrap_or_default();
+    let headers = table.take("headers").and_then(|node| node.table(problems)).map(|mut table| table.rest());
     table.finish(problems);
     let base_url = base_url?;
     let known = ["http://", "https://"].iter().any(|prefix| base_url.value.starts_with(prefix));
@@ -303,14 +365,37 @@ fn read_endpoint(name: String, mut table: Table, problems: &mut Diagnostics) -> 
     }
     let api_key = match api_key {
         None => None,
-        Some(written) => Some(KeySource::parse(&written, problems)?),
+        Some(written) => Some(Secret::parse("api_key", &written, problems)?),
     };
+    let mut read = Vec::new();
+    for (name, node) in headers.into_iter().flatten() {
+        let value = node.string(problems)?;
+        let secret = Secret::header(&name.value, &value, problems)?;
+        if !name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') || name.value.is_empty() {
+            problems.push(Diagnostic::at(&name.place, "no name of a header", "letters, digits, - and _"));
+        }
+        read.push((name.value.to_lowercase(), secret));
+    }
     let narrow = |value: Option<i64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
     Some(EndpointSpec {
         name,
         provider: provider?,
+        dialect,
         base_url: base_url.value,
         api_key,
+        headers: read,
+        logprobs,
+        tool_calls,
+        chat_template: chat_template.map(|path| Located { value: directory.join(&path.value), place: path.place }),
+        sampling: SamplingSpec {
+            temperature,
+            top_p,
+            reasoning_effort,
+            thinking_budget: narrow(thinking_budget),
+            extra_body,
+            omit: omit.into_iter().map(|name| name.value).collect(),
+        },
+        max_tokens: narrow(max_tokens),
         in_flight: usize::try_from(in_flight.unwrap_or(32)).unwrap_or(32),
         requests_per_minute: narrow(requests),
         tokens_per_minute: narrow(tokens),

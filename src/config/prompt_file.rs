@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::source::{Diagnostic, Diagnostics, Located, Source, parse};
-use crate::schema::Prompt;
+use super::source::{Diagnostic, Diagnostics, Located, Source, Table, parse};
+use crate::schema::{Prompt, Turns};
 
 /// A prompt as its file says it, with the places of what is checked later.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct PromptFile {
     pub shot: Located<String>,
     /// Template of the question.
     pub ask: Located<String>,
+    /// Templates of the turns of a chat: what the person says, what the model replies, how its reply begins.
+    pub turns: Vec<Located<String>>,
     /// The prompt itself.
     pub prompt: Prompt,
 }
@@ -56,6 +58,7 @@ pub fn read_prompt(source: &Arc<Source>) -> Result<PromptFile, Diagnostics> {
             }
         }
     });
+    let turns = table.take("turns").and_then(|node| read_turns(node.table(&mut problems)?, &mut problems));
     table.finish(&mut problems);
     let mut cut_is_unparsed = false;
     if let Some(on_cut) = &on_cut {
@@ -78,14 +81,35 @@ pub fn read_prompt(source: &Arc<Source>) -> Result<PromptFile, Diagnostics> {
                 shot: shot.value.clone(),
                 ask: ask.value.clone(),
                 stop: stop.into_iter().map(|stop| stop.value).collect(),
+                turns: turns.as_ref().map(|(turns, _)| turns.clone()),
                 answer_after: plain(&answer_after),
                 tool: plain(&tool),
                 call,
                 baseline: plain(&baseline),
                 cut_is_unparsed,
             };
-            Ok(PromptFile { name, technique, tool, baseline, shot, ask, prompt })
+            let turns = turns.map(|(_, places)| places).unwrap_or_default();
+            Ok(PromptFile { name, technique, tool, baseline, shot, ask, turns, prompt })
         }
         _ => Err(problems),
     }
+}
+
+/// The turns of a chat, and the places of their templates.
+fn read_turns(mut table: Table, problems: &mut Diagnostics) -> Option<(Turns, Vec<Located<String>>)> {
+    let ask = table.require("ask", problems).and_then(|node| node.string(problems));
+    let reply = table.require("reply", problems).and_then(|node| node.string(problems));
+    let system = table.take("system").and_then(|node| node.string(problems));
+    let prefix = table.take("prefix").and_then(|node| node.string(problems));
+    let stop = table.take("stop").and_then(|node| node.strings(problems)).unwrap_or_default();
+    table.finish(problems);
+    let (ask, reply) = (ask?, reply?);
+    let turns = Turns {
+        system: system.map(|system| system.value),
+        ask: ask.value.clone(),
+        reply: reply.value.clone(),
+        prefix: prefix.as_ref().map(|prefix| prefix.value.clone()),
+        stop: stop.into_iter().map(|stop| stop.value).collect(),
+    };
+    Some((turns, [Some(ask), Some(reply), prefix].into_iter().flatten().collect()))
 }

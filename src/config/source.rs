@@ -101,7 +101,7 @@ pub(super) enum Value {
     String(String),
     Integer(i64),
     Float(f64),
-    Boolean,
+    Boolean(bool),
     Array(Vec<Node>),
     Table(Table),
     Other(&'static str),
@@ -156,7 +156,7 @@ fn convert(value: &DeValue<'_>, place: Place) -> Node {
             i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other("a number too large"), Value::Integer)
         }
         DeValue::Float(number) => number.as_str().parse().map_or(Value::Other("a number too large"), Value::Float),
-        DeValue::Boolean(_) => Value::Boolean,
+        DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Array(items) => Value::Array(
             items
@@ -175,7 +175,7 @@ impl Value {
             Self::String(_) => "a string",
             Self::Integer(_) => "a whole number",
             Self::Float(_) => "a number",
-            Self::Boolean => "true or false",
+            Self::Boolean(_) => "true or false",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
@@ -241,6 +241,37 @@ impl Node {
         }
         problems.push(Diagnostic::at(&place, format!("{value} is too small"), "must be above zero"));
         None
+    }
+
+    /// The node as a number between two others.
+    pub(super) fn within(self, low: f64, high: f64, problems: &mut Diagnostics) -> Option<f64> {
+        let place = self.place.clone();
+        let value = self.number(problems)?;
+        if (low..=high).contains(&value) {
+            return Some(value);
+        }
+        problems.push(Diagnostic::at(&place, format!("{value} is out of range"), format!("from {low} to {high}")));
+        None
+    }
+
+    /// The node as a table of JSON.
+    pub(super) fn json_table(self, problems: &mut Diagnostics) -> Option<serde_json::Map<String, serde_json::Value>> {
+        self.table(problems)?.rest().into_iter().map(|(name, node)| Some((name.value, node.json(problems)?))).collect()
+    }
+
+    fn json(self, problems: &mut Diagnostics) -> Option<serde_json::Value> {
+        Some(match self.value {
+            Value::String(text) => text.into(),
+            Value::Integer(number) => number.into(),
+            Value::Float(number) => number.into(),
+            Value::Boolean(value) => value.into(),
+            Value::Array(items) => items.into_iter().map(|item| item.json(problems)).collect::<Option<Vec<_>>>()?.into(),
+            Value::Table(_) => self.json_table(problems)?.into(),
+            Value::Other(_) => {
+                self.wrong("what JSON can hold", problems);
+                return None;
+            }
+        })
     }
 
     /// The node, unless it is an empty list.

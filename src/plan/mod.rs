@@ -6,11 +6,13 @@ mod resolve;
 
 use std::sync::Arc;
 
-use crate::prompting;
-use crate::prompting::template::Template;
+use crate::prompting::example;
+use crate::prompting::template::{Template, TemplateError};
 use crate::schema::{
-    Case, ExchangeKey, ModelEntry, Prompt, Refusal, Request, RunManifest, Sample, SampleSet, Task, Technique,
+    Case, Chat, ChatTemplate, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Prompt, Provider, Refusal, Request,
+    RunManifest, Sample, SampleSet, Scoring, Task, Technique, ToolSpec, Wanted,
 };
+use crate::scorers;
 
 pub use resolve::{Selection, plan};
 
@@ -26,6 +28,36 @@ pub struct PlannedTask {
     pub samples: SampleSet,
 }
 
+/// An endpoint, with all that its requests are made with.
+#[derive(Clone)]
+pub struct PlannedEndpoint {
+    /// What decides its requests.
+    pub endpoint: Endpoint,
+    /// Who translates for it.
+    pub provider: &'static dyn Provider,
+    /// What turns messages into the text that it takes.
+    pub template: Option<Arc<dyn ChatTemplate>>,
+    /// Most tokens of a reply, when the configuration says.
+    pub max_tokens: Option<u32>,
+}
+
+impl std::fmt::Debug for PlannedEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedEndpoint").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// The examples and the question of a cell as turns of a chat.
+#[derive(Debug)]
+pub struct CellTurns {
+    /// What the person says and the model replies in each example.
+    pub examples: Vec<(String, String)>,
+    /// Template of the question.
+    pub ask: Template,
+    /// Template of how the reply begins.
+    pub prefix: Option<Template>,
+}
+
 /// A task put by a prompt: everything that is the same for all models and samples.
 pub struct Cell {
     /// Index of the task.
@@ -36,6 +68,10 @@ pub struct Cell {
     pub shots: String,
     /// Template of the question.
     pub ask: Template,
+    /// The same as turns of a chat, where the prompt file has them.
+    pub turns: Option<CellTurns>,
+    /// The tool of the prompt, as it is offered.
+    pub function: Option<ToolSpec>,
     /// Most tokens in one reply: at least twice the longest reference reply, counting one token per byte.
     pub max_tokens: u32,
     /// The technique.
@@ -74,6 +110,8 @@ pub struct Plan {
     pub tasks: Vec<PlannedTask>,
     /// The prompts.
     pub prompts: Vec<Prompt>,
+    /// The endpoints of the models.
+    pub endpoints: Vec<PlannedEndpoint>,
     /// The models.
     pub models: Vec<ModelEntry>,
     /// The cells.
@@ -130,21 +168,31 @@ impl Plan {
     pub fn parts(&self, unit: Unit) -> Option<Parts<'_>> {
         let cell = self.cells.get(unit.cell)?;
         let planned = self.tasks.get(cell.task)?;
+        let model = self.models.get(unit.model)?;
         Some(Parts {
             cell,
             task: &planned.task,
             prompt: self.prompts.get(cell.prompt)?,
-            model: self.models.get(unit.model)?,
+            model,
+            endpoint: self.endpoint(&model.endpoint)?,
             sample: planned.samples.test.get(unit.sample)?,
         })
     }
 
+    /// The endpoint of that name.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<&PlannedEndpoint> {
+        self.endpoints.iter().find(|planned| planned.endpoint.name == name)
+    }
+
     /// What an exchange of this plan is known by. Addresses and keys are no part of it.
     #[must_use]
-    pub fn key(&self, model: &ModelEntry, request: &Request) -> ExchangeKey {
-        let sent = serde_json::json!([
-            model.endpoint, model.name, model.weights, request, { "temperature": 0, "seed": self.seed }, 0, self.epoch
-        ]);
+    pub fn key(&self, parts: &Parts<'_>, request: &Request) -> ExchangeKey {
+        let Endpoint { scoring, sampling, .. } = &parts.endpoint.endpoint;
+        // How a log-probability is had decides what it is.
+        let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
+        let model = parts.model;
+        let sent = serde_json::json!([model.endpoint, model.name, model.weights, request, sampling, scoring, 0, self.epoch]);
         ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
     }
 
@@ -161,6 +209,7 @@ impl Plan {
             epoch: self.epoch.clone(),
             tasks: self.tasks.iter().map(|planned| without_rows(&planned.task)).collect(),
             prompts: self.prompts.clone(),
+            endpoints: self.endpoints.iter().map(|planned| planned.endpoint.clone()).collect(),
             models: self.models.clone(),
             refused: self.refused.clone(),
             planned: self.len(),
@@ -176,6 +225,9 @@ fn without_rows(task: &Task) -> Task {
     task
 }
 
+/// Tokens that a chat may write at least: its replies are as long as it likes.
+const CHAT_REPLY: u32 = 1024;
+
 /// Everything that makes up one record.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
@@ -187,6 +239,8 @@ pub struct Parts<'a> {
     pub prompt: &'a Prompt,
     /// The model.
     pub model: &'a ModelEntry,
+    /// The endpoint of the model.
+    pub endpoint: &'a PlannedEndpoint,
     /// The sample.
     pub sample: &'a Sample,
 }
@@ -198,20 +252,99 @@ impl<'a> Parts<'a> {
         crate::schema::record_id(&self.task.name, &self.prompt.name, &self.model.name, &self.sample.id, 0)
     }
 
-    /// The text that is sent first.
+    /// What the model is given first.
     ///
     /// # Errors
-    /// When the template fails on this sample.
-    pub fn text(&self) -> Result<String, prompting::template::TemplateError> {
-        Ok(format!("{}{}", self.cell.shots, self.cell.ask.render(self.sample)?))
+    /// When a template fails on this sample.
+    pub fn start(&self) -> Result<Input, TemplateError> {
+        let text = || Ok::<_, TemplateError>(format!("{}{}", self.cell.shots, self.cell.ask.render(self.sample)?));
+        if !self.is_chat() {
+            return Ok(Input::Text(text()?));
+        }
+        let mut chat = Chat::default();
+        let system = self.prompt.turns.as_ref().and_then(|turns| turns.system.clone());
+        chat.messages.extend(system.map(|text| Message::System { text }));
+        match &self.cell.turns {
+            None => chat.messages.push(Message::User { text: text()? }),
+            Some(turns) => {
+                for (number, (ask, reply)) in turns.examples.iter().enumerate() {
+                    chat.messages.push(Message::User { text: ask.clone() });
+                    chat.messages.extend(example(self.prompt, reply, self.function(), number));
+                }
+                chat.messages.push(Message::User { text: turns.ask.render(self.sample)? });
+                chat.prefix = turns.prefix.as_ref().map(|prefix| prefix.render(self.sample)).transpose()?;
+            }
+        }
+        Ok(Input::Chat(chat))
+    }
+
+    fn is_chat(&self) -> bool {
+        self.endpoint.provider.is_chat() || self.endpoint.template.is_some()
+    }
+
+    /// The tool as a function, where the endpoint has functions and the prompt file says how the chat goes.
+    fn function(&self) -> Option<&'a ToolSpec> {
+        let has = self.endpoint.endpoint.has_functions && self.endpoint.provider.is_chat() && self.cell.turns.is_some();
+        self.cell.function.as_ref().filter(|_| has)
+    }
+
+    /// Most tokens of a reply. Thinking comes on top of it.
+    #[must_use]
+    pub fn max_tokens(&self) -> u32 {
+        let least = if self.is_chat() { CHAT_REPLY } else { 0 };
+        let reply = self.endpoint.max_tokens.unwrap_or_else(|| self.cell.max_tokens.max(least));
+        reply.saturating_add(self.endpoint.endpoint.sampling.thinking_budget.unwrap_or_default())
     }
 
     /// What a technique sees.
     #[must_use]
-    pub fn case<'b>(&self, text: &'b str) -> Case<'b>
+    pub fn case<'b>(&self, start: &'b Input) -> Case<'b>
     where
         'a: 'b,
     {
-        Case { sample: self.sample, answer: self.task.answer, prompt: self.prompt, text, max_tokens: self.cell.max_tokens }
+        let template = self.endpoint.template.as_deref().filter(|_| !self.endpoint.provider.is_chat());
+        Case {
+            sample: self.sample,
+            answer: self.task.answer,
+            prompt: self.prompt,
+            start,
+            template,
+            function: self.function(),
+            max_tokens: self.max_tokens(),
+        }
     }
+
+    /// The log-probabilities that the scorers of the task need and the endpoint can give, in the order in which they are
+    /// asked for.
+    #[must_use]
+    pub fn probabilities(&self) -> Vec<Probability> {
+        let needs: Vec<Need> = self.task.scorers().filter_map(scorers::find).map(|scorer| scorer.need()).collect();
+        let continuation = |text: &String| Wanted::Logprob { continuation: text.clone() };
+        let scoring = self.endpoint.endpoint.scoring;
+        let mut wanted = Vec::new();
+        if needs.contains(&Need::TargetLogprob) && scoring.gives_any_text() {
+            wanted.push(Probability { is_target: true, wanted: continuation(&self.sample.answer) });
+        }
+        if needs.contains(&Need::ChoiceLogprobs) {
+            let choices = &self.sample.choices;
+            match scoring {
+                Scoring::Generation => {}
+                Scoring::FirstToken => {
+                    wanted.push(Probability { is_target: false, wanted: Wanted::Options { options: choices.clone() } });
+                }
+                _ => wanted
+                    .extend(choices.iter().map(|choice| Probability { is_target: false, wanted: continuation(choice) })),
+            }
+        }
+        wanted
+    }
+}
+
+/// A log-probability to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probability {
+    /// Whether it is that of the reference answer, and not of a choice.
+    pub is_target: bool,
+    /// The request for it.
+    pub wanted: Wanted,
 }

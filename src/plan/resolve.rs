@@ -1,15 +1,20 @@
 //! Resolving names, checking pairs and drawing samples.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use wildmatch::WildMatch;
 
-use super::{Cell, Plan, PlannedTask};
+use super::{Cell, CellTurns, Plan, PlannedEndpoint, PlannedTask, Unit};
 use crate::config::{
-    Data, Diagnostic, Diagnostics, EMBEDDED, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion,
+    Data, Diagnostic, Diagnostics, EMBEDDED, EndpointSpec, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion,
 };
+use crate::prompting::chat_template::ModelTemplate;
 use crate::prompting::template::{Template, VARIABLES, check, uses};
-use crate::schema::{AnswerKind, DataSource, ModelEntry, Parameters, Prompt, Refusal, Sample, Scale, Task};
+use crate::schema::{
+    AnswerKind, Call, ChatTemplate, DataSource, Endpoint, ModelEntry, Parameters, Prompt, Refusal, Sample, Sampling, Scale,
+    Scoring, Step, Task,
+};
 use crate::{prompting, providers, scorers, tasks, tools};
 
 /// What the command line narrows.
@@ -44,6 +49,8 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
     let mut task_names = select("task", &config.tasks, &task_names, &mut problems);
     let mut prompt_names = select("prompt", &config.prompts, &prompt_names, &mut problems);
     let mut models = resolve_models(workspace, embedded, &mut problems);
+    let endpoints: Vec<Option<PlannedEndpoint>> =
+        config.endpoints.iter().map(|spec| resolve_endpoint(spec, config.seed, &mut problems)).collect();
     let offered: Vec<&str> = (workspace.tasks.iter().map(|task| &task.name))
         .chain(workspace.prompts.iter().map(|prompt| &prompt.name))
         .map(|name| name.value.as_str())
@@ -98,11 +105,127 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         epoch: String::new(),
         tasks: planned,
         prompts,
+        endpoints: endpoints
+            .into_iter()
+            .flatten()
+            .filter(|planned| models.iter().any(|model| model.endpoint == planned.endpoint.name))
+            .collect(),
         models,
         cells,
         refused,
     };
-    Ok(plan.in_epoch(String::new()))
+    check_requests(&plan, workspace, &mut problems);
+    if problems.is_empty() { Ok(plan.in_epoch(String::new())) } else { Err(problems) }
+}
+
+/// An endpoint with its provider, dialect and capabilities.
+fn resolve_endpoint(spec: &EndpointSpec, seed: u64, problems: &mut Diagnostics) -> Option<PlannedEndpoint> {
+    let Some(provider) = providers::find(&spec.provider.value) else {
+        let known: Vec<&str> = providers::PROVIDERS.iter().map(|provider| provider.name()).collect();
+        problems.push(Diagnostic::unknown("provider", &spec.provider, &known));
+        return None;
+    };
+    let before = problems.len();
+    let dialects = provider.dialects();
+    let dialect = match &spec.dialect {
+        Some(dialect) if !dialects.contains(&dialect.value.as_str()) => {
+            problems.push(Diagnostic::unknown(&format!("dialect of {}", provider.name()), dialect, dialects));
+            return None;
+        }
+        Some(dialect) => dialect.value.clone(),
+        None => (*dialects.first()?).to_owned(),
+    };
+    let offered = provider.scoring(&dialect);
+    let scoring = match &spec.logprobs {
+        None => offered.first().copied().unwrap_or(Scoring::Generation),
+        Some(wanted) => {
+            let found = offered.iter().copied().find(|scoring| scoring.name() == wanted.value);
+            if found.is_none() {
+                let names: Vec<&str> = offered.iter().map(|scoring| scoring.name()).collect();
+                let complaint = if Scoring::ALL.iter().any(|scoring| scoring.name() == wanted.value) {
+                    let message = format!("{} ({dialect}) has no log-probabilities by `{}`", provider.name(), wanted.value);
+                    Diagnostic::at(&wanted.place, message, "not to be had here")
+                        .with_help(format!("it has: {}", names.join(", ")))
+                } else {
+                    Diagnostic::unknown("way to log-probabilities", wanted, &names)
+                };
+                problems.push(complaint);
+            }
+            found.unwrap_or(Scoring::Generation)
+        }
+    };
+    let has_functions = match spec.tool_calls.as_ref().map(|wanted| (wanted, wanted.value.as_str())) {
+        None => provider.has_functions(&dialect),
+        Some((_, "text")) => false,
+        Some((wanted, "native")) => {
+            if !provider.has_functions(&dialect) {
+                let message = format!("{} ({dialect}) has no functions", provider.name());
+                let complaint = Diagnostic::at(&wanted.place, message, "not to be had here");
+                problems.push(complaint.with_help("tool_calls = \"text\" has the model write its calls in the text"));
+            }
+            true
+        }
+        Some((wanted, _)) => {
+            problems.push(Diagnostic::unknown("form of tool calls", wanted, &["native", "text"]));
+            false
+        }
+    };
+    let mut template: Option<Arc<dyn ChatTemplate>> = None;
+    if let Some(path) = &spec.chat_template {
+        if provider.is_chat() {
+            let message = format!("{} takes messages: the server has the template", provider.name());
+            problems.push(Diagnostic::at(&path.place, message, "for a completions endpoint"));
+        }
+        match ModelTemplate::read(&path.value) {
+            Ok(read) => template = Some(Arc::new(read)),
+            Err(error) => {
+                let message = format!("no chat template in {}: {error}", path.value.display());
+                problems.push(Diagnostic::at(&path.place, message, "a Jinja file, or a tokenizer_config.json"));
+            }
+        }
+    }
+    let written = spec.sampling.clone();
+    let sampling = Sampling {
+        temperature: Some(written.temperature.unwrap_or_default()),
+        top_p: written.top_p,
+        seed,
+        reasoning_effort: written.reasoning_effort,
+        thinking_budget: written.thinking_budget,
+        extra_body: written.extra_body,
+        omit: written.omit,
+    };
+    let provider_name = provider.name().to_owned();
+    let endpoint = Endpoint { name: spec.name.clone(), provider: provider_name, dialect, scoring, has_functions, sampling };
+    (problems.len() == before).then_some(PlannedEndpoint { endpoint, provider, template, max_tokens: spec.max_tokens })
+}
+
+/// Makes the first request of every cell for every endpoint, so that what cannot be asked is said before anything is sent.
+fn check_requests(plan: &Plan, workspace: &Workspace, problems: &mut Diagnostics) {
+    for planned in &plan.endpoints {
+        let Some(spec) = workspace.config.endpoints.iter().find(|spec| spec.name == planned.endpoint.name) else { continue };
+        let Some(model) = plan.models.iter().position(|model| model.endpoint == planned.endpoint.name) else { continue };
+        for cell in 0..plan.cells.len() {
+            let Some(parts) = plan.parts(Unit { cell, model, sample: 0 }) else { continue };
+            let reason = match parts.start() {
+                Err(error) => Some(error.to_string()),
+                Ok(start) => match parts.cell.technique.next(&parts.case(&start), &[]) {
+                    Step::Ask(request) => {
+                        let endpoint = &planned.endpoint;
+                        let call = Call { endpoint, model: &parts.model.name, request: &request, seed: plan.seed };
+                        planned.provider.encode(&call).err()
+                    }
+                    Step::Fail(reason) => Some(reason),
+                    Step::CallTool { .. } | Step::Answer(_) => None,
+                },
+            };
+            if let Some(reason) = reason {
+                let label = format!("asked {} by {}", parts.task.name, parts.prompt.name);
+                problems.push(Diagnostic::at(&spec.provider.place, reason, label));
+                // One example of what cannot be asked says it.
+                break;
+            }
+        }
+    }
 }
 
 fn find<'a>(prompts: &'a [PromptFile], name: &str) -> Option<&'a PromptFile> {
@@ -217,7 +340,7 @@ fn resolve_task(file: &TaskFile, problems: &mut Diagnostics) -> Option<Task> {
 }
 
 fn check_prompt(file: &PromptFile, all: &[PromptFile], problems: &mut Diagnostics) {
-    for template in [&file.shot, &file.ask] {
+    for template in [&file.shot, &file.ask].into_iter().chain(&file.turns) {
         if let Err(error) = check(&template.value) {
             let mut place = template.place.clone();
             // The place of a string includes its quotes; escapes before the fault would shift it, so look the name up.
@@ -273,12 +396,6 @@ fn check_prompt(file: &PromptFile, all: &[PromptFile], problems: &mut Diagnostic
 fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut Diagnostics) -> Vec<ModelEntry> {
     let mut models = Vec::new();
     let endpoints: Vec<&str> = workspace.config.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
-    let known: Vec<&str> = providers::PROVIDERS.iter().map(|provider| provider.name()).collect();
-    for endpoint in &workspace.config.endpoints {
-        if providers::find(&endpoint.provider.value).is_none() {
-            problems.push(Diagnostic::unknown("provider", &endpoint.provider, &known));
-        }
-    }
     for family in &workspace.config.families {
         let Some(endpoint) = workspace.config.endpoints.iter().find(|endpoint| endpoint.name == family.endpoint.value)
         else {
@@ -362,7 +479,9 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
 fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_index: usize) -> Result<Cell, String> {
     let first = task.samples.test.first();
     let has = |variable: &str, present: fn(&Sample) -> bool| {
-        (uses(&prompt.shot, variable) || uses(&prompt.ask, variable)) && !first.is_some_and(present)
+        let turns = prompt.turns.iter().flat_map(|turns| [Some(&turns.ask), Some(&turns.reply), turns.prefix.as_ref()]);
+        let mut templates = [&prompt.shot, &prompt.ask].into_iter().chain(turns.flatten());
+        templates.any(|template| uses(template, variable)) && !first.is_some_and(present)
     };
     if has("steps", |sample| sample.steps.is_some()) {
         return Err("the prompt shows worked steps, which the task does not have".to_owned());
@@ -385,8 +504,20 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
     }
     let shots = task.samples.shots.iter().take(prompt.shots).map(|sample| shot.render(sample));
     let shots: String = shots.collect::<Result<_, _>>().map_err(words)?;
+    let turns = match &prompt.turns {
+        None => None,
+        Some(turns) => {
+            let ask = Template::new(&turns.ask).map_err(words)?;
+            let reply = Template::new(&turns.reply).map_err(words)?;
+            let examples = task.samples.shots.iter().take(prompt.shots);
+            let examples = examples.map(|sample| Ok((ask.render(sample)?, reply.render(sample)?)));
+            let prefix = turns.prefix.as_deref().map(Template::new).transpose().map_err(words)?;
+            Some(CellTurns { examples: examples.collect::<Result<_, _>>().map_err(words)?, ask, prefix })
+        }
+    };
+    let function = prompt.tool.as_deref().and_then(tools::find).map(tools::spec);
     let technique = prompting::find(&prompt.technique).ok_or("unknown technique")?;
     // A round number, so that a problem a little longer than those seen before does not change every request.
     let max_tokens = u32::try_from((2 * longest).max(1).next_multiple_of(LIMIT_STEP)).unwrap_or(u32::MAX);
-    Ok(Cell { task: task_index, prompt: prompt_index, shots, ask, max_tokens, technique })
+    Ok(Cell { task: task_index, prompt: prompt_index, shots, ask, turns, function, max_tokens, technique })
 }

@@ -11,7 +11,7 @@
 //! Brown et al. 2020, Language Models are Few-Shot Learners; Nye et al. 2021, Show Your Work.
 
 use super::answer::conclude;
-use super::ask;
+use super::transcript::ask;
 use crate::schema::{Case, Step, Technique, Turn};
 
 pub(super) struct Completion;
@@ -27,8 +27,8 @@ impl Technique for Completion {
 
     fn next(&self, case: &Case<'_>, turns: &[Turn]) -> Step {
         match turns {
-            [Turn::Response { response, .. }, ..] => Step::Answer(conclude(case, &response.text, response.finish)),
-            _ => Step::Ask(ask(case, case.text.to_owned(), &[])),
+            [Turn::Response(response), ..] => conclude(case, case.start, &response.text, response.finish),
+            _ => ask(case, case.start.clone(), &[]),
         }
     }
 }

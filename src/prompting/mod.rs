@@ -1,12 +1,16 @@
 //! How a question is put: templates, and the techniques that carry a conversation.
 
 mod answer;
+pub mod chat_template;
 mod completion;
 mod step_by_step;
 pub mod template;
 mod tool_use;
+mod transcript;
 
-use crate::schema::{Case, Request, Technique, Wanted};
+use crate::schema::Technique;
+
+pub use transcript::example;
 
 /// Every technique.
 pub static TECHNIQUES: &[&dyn Technique] = &[&completion::Completion, &step_by_step::StepByStep, &tool_use::ToolUse];
@@ -15,10 +19,4 @@ pub static TECHNIQUES: &[&dyn Technique] = &[&completion::Completion, &step_by_s
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Technique> {
     TECHNIQUES.iter().find(|technique| technique.name() == name).copied()
-}
-
-/// A request to continue a text within the limits of a case.
-fn ask(case: &Case<'_>, text: String, more_stops: &[&str]) -> Request {
-    let stops = case.prompt.stop.iter().cloned().chain(more_stops.iter().map(|&stop| stop.to_owned()));
-    Request { text, wanted: Wanted::Reply { max_tokens: case.max_tokens, stop: stops.collect() } }
 }

@@ -1,4 +1,4 @@
-//! Two requests: first the reasoning, then the answer that follows from it.
+//! Two requests: first the reasoning, then the answer that follows from it. A chat is asked once: its reply has both.
 //!
 //! # What it measures
 //! Whether a model that is only told to think step by step can use its own steps.
@@ -10,8 +10,8 @@
 //! Kojima et al. 2022, Large Language Models are Zero-Shot Reasoners.
 
 use super::answer::conclude;
-use super::ask;
-use crate::schema::{Answer, Case, FinishReason, Outcome, Step, Technique, Turn};
+use super::transcript::{ask, extended};
+use crate::schema::{Case, FinishReason, Input, Step, Technique, Turn};
 
 pub(super) struct StepByStep;
 
@@ -31,16 +31,14 @@ impl Technique for StepByStep {
     fn next(&self, case: &Case<'_>, turns: &[Turn]) -> Step {
         let mark = case.prompt.answer_after.as_deref().unwrap_or_default();
         match turns {
-            [Turn::Response { response, .. }] if response.finish == FinishReason::Refusal => {
-                let context = case.text.to_owned();
-                Step::Answer(Answer { outcome: Outcome::Refused, text: None, context })
+            [Turn::Response(steps)] if steps.finish == FinishReason::Refusal || matches!(case.start, Input::Chat(_)) => {
+                conclude(case, case.start, &steps.text, steps.finish)
             }
-            [Turn::Response { response, .. }] => Step::Ask(ask(case, format!("{}{}{mark}", case.text, response.text), &[])),
-            [Turn::Response { response: steps, .. }, Turn::Response { response, .. }, ..] => {
-                let written = format!("{}{mark}{}", steps.text, response.text);
-                Step::Answer(conclude(case, &written, response.finish))
+            [Turn::Response(steps)] => ask(case, extended(case.start, &format!("{}{mark}", steps.text)), &[]),
+            [Turn::Response(steps), Turn::Response(reply), ..] => {
+                conclude(case, case.start, &format!("{}{mark}{}", steps.text, reply.text), reply.finish)
             }
-            _ => Step::Ask(ask(case, case.text.to_owned(), &[])),
+            _ => ask(case, case.start.clone(), &[]),
         }
     }
 }

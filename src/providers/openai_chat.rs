@@ -1,22 +1,30 @@
-//! The chat completions API: `POST /chat/completions` with the whole text as one user message.
+//! The chat completions API: `POST /chat/completions`, as OpenAI has it and most servers follow it.
 //!
 //! # What it measures
-//! Instruction-tuned models behind any OpenAI-compatible address.
+//! Instruction-tuned models behind any OpenAI-compatible address. `dialect` says which server it is: `openai` (the default),
+//! `azure`, `vllm`, `sglang`, `llama-cpp`, `tgi`, `openrouter`. It decides the name of the token limit, whether the reply can be
+//! begun by the prompt file's `prefix`, how much thinking is asked for, and how log-probabilities are had.
 //!
 //! # When it misleads
-//! The API gives no log-probability of a text that the model did not write itself: metrics that need one stay without a score.
+//! Only vLLM gives the log-probability of a text that the model did not write itself (`prompt-logprobs`). Elsewhere options are
+//! told apart by the first token of the reply (`first-token`); what fell on other tokens is kept as missing mass. Models that
+//! think reject `temperature` and `stop`: `omit = ["temperature", "stop"]`.
 //!
 //! # Reference
-//! OpenAI API reference, Chat.
+//! OpenAI API reference, Chat; vLLM, SGLang, llama.cpp, TGI, OpenRouter and Azure for what they add.
 
 use serde_json::{Value, json};
 
-use super::classify;
-use super::openai_completions::{finish, usage};
-use crate::schema::{Class, FinishReason, HttpRequest, HttpResponse, Need, Provider, Request, Response, Wanted};
+use super::openai::{call, calls, document, finish, first_tokens, model, options, prompt_logprobs, usage};
+use super::{Body, status, tidy};
+use crate::schema::{
+    Call, Chat, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring, Wanted,
+};
 
-/// Why there is no log-probability.
-const NO_LOGPROB: &str = "a chat endpoint gives no log-probability of a given text";
+/// Most alternatives that a first token is given with.
+const TOP: u8 = 20;
+/// The same on TGI.
+const TOP_TGI: u8 = 5;
 
 pub(super) struct OpenAiChat;
 
@@ -29,37 +37,161 @@ impl Provider for OpenAiChat {
         include_str!("openai_chat.rs")
     }
 
-    fn gives(&self, need: Need) -> Result<(), String> {
-        match need {
-            Need::Reply => Ok(()),
-            Need::TargetLogprob | Need::ChoiceLogprobs => Err(NO_LOGPROB.to_owned()),
+    fn dialects(&self) -> &'static [&'static str] {
+        &["openai", "azure", "vllm", "sglang", "llama-cpp", "tgi", "openrouter"]
+    }
+
+    fn authorization(&self, dialect: &str) -> (&'static str, &'static str) {
+        if dialect == "azure" { ("api-key", "") } else { ("authorization", "Bearer ") }
+    }
+
+    fn is_chat(&self) -> bool {
+        true
+    }
+
+    fn has_functions(&self, _dialect: &str) -> bool {
+        true
+    }
+
+    fn scoring(&self, dialect: &str) -> &'static [Scoring] {
+        match dialect {
+            "vllm" => &[Scoring::PromptLogprobs, Scoring::FirstToken, Scoring::Generation],
+            // What stands behind it is not known, and most of it gives none.
+            "openrouter" => &[Scoring::Generation, Scoring::FirstToken],
+            _ => &[Scoring::FirstToken, Scoring::Generation],
         }
     }
 
-    fn encode(&self, model: &str, request: &Request, seed: u64) -> Result<HttpRequest, String> {
-        let Wanted::Reply { max_tokens, stop } = &request.wanted else {
-            return Err(NO_LOGPROB.to_owned());
+    fn encode(&self, call: &Call<'_>) -> Result<HttpRequest, String> {
+        let Input::Chat(chat) = &call.request.input else {
+            return Err("a chat endpoint takes messages".to_owned());
         };
-        let body = json!({
-            "model": model, "messages": [{ "role": "user", "content": request.text }], "max_tokens": max_tokens, "stop": stop,
-            "temperature": 0, "seed": seed,
-        });
-        Ok(HttpRequest { method: "POST", path: "/chat/completions".to_owned(), body: body.to_string().into_bytes() })
+        let (dialect, sampling) = (call.endpoint.dialect.as_str(), &call.endpoint.sampling);
+        let mut body = Body::new(json!({
+            "model": call.model, "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": call.seed,
+        }));
+        let effort = json!(sampling.reasoning_effort);
+        match dialect {
+            "azure" => {
+                body.set("model", Value::Null);
+                body.set("reasoning_effort", effort);
+            }
+            "openrouter" => {
+                let mut reasoning = json!({ "effort": effort, "max_tokens": sampling.thinking_budget });
+                if let Some(fields) = reasoning.as_object_mut() {
+                    fields.retain(|_, value| !value.is_null());
+                }
+                let is_asked = reasoning.as_object().is_some_and(|fields| !fields.is_empty());
+                body.set("reasoning", if is_asked { reasoning } else { Value::Null });
+            }
+            "vllm" => {
+                body.set("reasoning_effort", effort);
+                body.set("thinking_token_budget", sampling.thinking_budget);
+            }
+            _ => body.set("reasoning_effort", effort),
+        }
+        if sampling.thinking_budget.is_some() && !matches!(dialect, "openrouter" | "vllm") {
+            let words = "has no thinking budget; `reasoning_effort` or `extra_body` may do it";
+            return Err(format!("the dialect `{dialect}` {words}"));
+        }
+        let limit = if matches!(dialect, "openai" | "azure") { "max_completion_tokens" } else { "max_tokens" };
+        let mut begun = chat.prefix.clone();
+        match &call.request.wanted {
+            Wanted::Reply { max_tokens, stop } => {
+                body.set(limit, *max_tokens);
+                body.set("stop", (!stop.is_empty()).then(|| stop.clone()));
+                if !chat.tools.is_empty() {
+                    body.set("tools", chat.tools.iter().map(tool).collect::<Vec<_>>());
+                }
+            }
+            Wanted::Options { .. } => {
+                body.set(limit, 1);
+                body.set("logprobs", true);
+                body.set("top_logprobs", if dialect == "tgi" { TOP_TGI } else { TOP });
+            }
+            Wanted::Logprob { continuation } if dialect == "vllm" => {
+                begun = Some(format!("{}{continuation}", begun.unwrap_or_default()));
+                body.set(limit, 1);
+                body.set("prompt_logprobs", 0);
+            }
+            Wanted::Logprob { .. } => {
+                return Err(format!("the dialect `{dialect}` gives no log-probability of a given text"));
+            }
+        }
+        let mut messages = messages(chat);
+        if let Some(prefix) = begun
+            && matches!(dialect, "vllm" | "sglang" | "llama-cpp" | "openrouter")
+        {
+            messages.push(json!({ "role": "assistant", "content": prefix }));
+            if matches!(dialect, "vllm" | "sglang") {
+                body.set("continue_final_message", true);
+            }
+            if dialect == "vllm" {
+                body.set("add_generation_prompt", false);
+            }
+        }
+        body.set("messages", messages);
+        Ok(body.post(call, "/chat/completions"))
     }
 
-    fn decode(&self, _request: &Request, response: &HttpResponse) -> Result<Response, String> {
-        let body: Value =
-            serde_json::from_slice(&response.body).map_err(|error| format!("the reply is not JSON: {error}"))?;
-        let choice = body.pointer("/choices/0").ok_or("the reply has no `choices`")?;
+    fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
+        let (body, choice) = document(response)?;
+        let finish = finish(&choice)?;
+        let mut reply = Response::new("", finish);
+        (reply.usage, reply.model) = (usage(&body), model(&body));
+        match &call.request.wanted {
+            Wanted::Logprob { continuation } => {
+                let list = body.get("prompt_logprobs").unwrap_or(&Value::Null);
+                reply.logprobs = Some(prompt_logprobs(list, continuation)?);
+                return Ok(reply);
+            }
+            Wanted::Options { options: wanted } => {
+                reply.options = Some(options(&first_tokens(&choice)?, wanted));
+                return Ok(reply);
+            }
+            Wanted::Reply { .. } => {}
+        }
         let message = choice.get("message").ok_or("the choice has no `message`")?;
-        let refused = message.get("refusal").is_some_and(Value::is_string);
-        let text = message.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let finish = if refused { FinishReason::Refusal } else { finish(choice)? };
-        let model = body.get("model").and_then(Value::as_str).map(str::to_owned);
-        Ok(Response { text, finish, logprobs: None, usage: usage(&body), model })
+        let text = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
+        reply.calls = calls(message);
+        reply.thinking = text("reasoning_content").or_else(|| text("reasoning")).filter(|thinking| !thinking.is_empty());
+        if text("refusal").is_some_and(|refusal| !refusal.is_empty()) {
+            reply.finish = FinishReason::Refusal;
+        }
+        match text("content") {
+            Some(content) => reply.text = content,
+            // Calls, thinking that used up the limit and refusals come without content.
+            None if !reply.calls.is_empty() || reply.thinking.is_some() || reply.finish != FinishReason::Stop => {}
+            None => return Err("the message has no `content`".to_owned()),
+        }
+        if let Some(prefix) = call.request.prefix()
+            && let Some(rest) = reply.text.strip_prefix(prefix)
+        {
+            // Some servers repeat what they were given to go on from.
+            reply.text = rest.to_owned();
+        }
+        Ok(tidy(call, reply))
     }
 
     fn classify(&self, response: &HttpResponse) -> Class {
-        classify(response)
+        status::classify(response)
     }
+}
+
+fn messages(chat: &Chat) -> Vec<Value> {
+    let message = |message: &Message| match message {
+        Message::System { text } => json!({ "role": "system", "content": text }),
+        Message::User { text } => json!({ "role": "user", "content": text }),
+        Message::Assistant { text, calls, .. } if calls.is_empty() => json!({ "role": "assistant", "content": text }),
+        Message::Assistant { text, calls, .. } => {
+            json!({ "role": "assistant", "content": text, "tool_calls": calls.iter().map(call).collect::<Vec<_>>() })
+        }
+        Message::Tool { call, output, .. } => json!({ "role": "tool", "tool_call_id": call, "content": output }),
+    };
+    chat.messages.iter().map(message).collect()
+}
+
+fn tool(tool: &crate::schema::ToolSpec) -> Value {
+    let function = json!({ "name": tool.name, "description": tool.about, "parameters": tool.parameters });
+    json!({ "type": "function", "function": function })
 }

@@ -1,11 +1,13 @@
 //! The legacy completions API: `POST /completions` with a text, as vLLM, SGLang, llama.cpp and `onset serve` offer it.
 //!
 //! # What it measures
-//! Base models as they are: the prompt file's text goes out unchanged. The log-probability of a given continuation is had by
-//! `echo` with no new token.
+//! Base models as they are: the prompt file's text goes out unchanged. Models tuned for chat see their own form when
+//! `chat_template` names their template. The log-probability of a given continuation is had by `echo` with no new token, or by
+//! vLLM's `prompt_logprobs`. `dialect` is `openai` (the default), `vllm`, `sglang`, `llama-cpp` or `tgi`.
 //!
 //! # When it misleads
-//! A server that ignores `echo` or `logprobs` answers 200 all the same; the reply is refused here, not taken for a zero. A
+//! A server that ignores `echo` or `logprobs` answers 200 all the same; the reply is refused here, not taken for a zero.
+//! llama.cpp does: its dialect tells options apart by the first token, and the provider `llama-cpp` scores any text. A
 //! continuation whose first characters share a token with the prompt is scored from the next token on.
 //!
 //! # Reference
@@ -13,8 +15,13 @@
 
 use serde_json::{Value, json};
 
-use super::classify;
-use crate::schema::{Class, FinishReason, HttpRequest, HttpResponse, Logprobs, Provider, Request, Response, Usage, Wanted};
+use super::openai::{document, finish, first_tokens, model, options, prompt_logprobs, usage};
+use super::{Body, status, tidy};
+use crate::schema::{Call, Class, HttpRequest, HttpResponse, Input, Logprobs, Provider, Response, Scoring, Wanted};
+
+/// Most alternatives that OpenAI gives a token with; servers of one's own give more.
+const TOP: u8 = 5;
+const TOP_LOCAL: u8 = 20;
 
 pub(super) struct OpenAiCompletions;
 
@@ -27,54 +34,89 @@ impl Provider for OpenAiCompletions {
         include_str!("openai_completions.rs")
     }
 
-    fn encode(&self, model: &str, request: &Request, seed: u64) -> Result<HttpRequest, String> {
-        let body = match &request.wanted {
-            Wanted::Reply { max_tokens, stop } => json!({
-                "model": model, "prompt": request.text, "max_tokens": max_tokens, "stop": stop, "temperature": 0, "seed": seed,
-            }),
-            Wanted::Logprob { continuation } => json!({
-                "model": model, "prompt": format!("{}{continuation}", request.text), "max_tokens": 0, "echo": true,
-                "logprobs": 1, "temperature": 0, "seed": seed,
-            }),
-        };
-        Ok(HttpRequest { method: "POST", path: "/completions".to_owned(), body: body.to_string().into_bytes() })
+    fn dialects(&self) -> &'static [&'static str] {
+        &["openai", "vllm", "sglang", "llama-cpp", "tgi"]
     }
 
-    fn decode(&self, request: &Request, response: &HttpResponse) -> Result<Response, String> {
-        let body: Value =
-            serde_json::from_slice(&response.body).map_err(|error| format!("the reply is not JSON: {error}"))?;
-        let choice = body.pointer("/choices/0").ok_or("the reply has no `choices`")?;
-        let usage = usage(&body);
-        let model = body.get("model").and_then(Value::as_str).map(str::to_owned);
-        let finish = finish(choice)?;
-        match &request.wanted {
-            Wanted::Reply { .. } => {
-                let text = choice.get("text").and_then(Value::as_str).ok_or("the choice has no `text`")?.to_owned();
-                Ok(Response { text, finish, logprobs: None, usage, model })
-            }
-            Wanted::Logprob { continuation } => {
-                let logprobs = Some(scored_span(choice, &request.text, continuation)?);
-                Ok(Response { text: String::new(), finish, logprobs, usage, model })
-            }
+    fn is_chat(&self) -> bool {
+        false
+    }
+
+    fn scoring(&self, dialect: &str) -> &'static [Scoring] {
+        match dialect {
+            "vllm" => &[Scoring::Echo, Scoring::PromptLogprobs, Scoring::FirstToken, Scoring::Generation],
+            "llama-cpp" | "tgi" => &[Scoring::FirstToken, Scoring::Generation],
+            _ => &[Scoring::Echo, Scoring::FirstToken, Scoring::Generation],
         }
     }
 
-    fn classify(&self, response: &HttpResponse) -> Class {
-        classify(response)
+    fn encode(&self, call: &Call<'_>) -> Result<HttpRequest, String> {
+        let Input::Text(text) = &call.request.input else {
+            return Err("a completions endpoint takes a text; `chat_template` makes one of messages".to_owned());
+        };
+        let (dialect, sampling) = (call.endpoint.dialect.as_str(), &call.endpoint.sampling);
+        if sampling.reasoning_effort.is_some() {
+            return Err("the completions API has no `reasoning_effort`".to_owned());
+        }
+        let mut body = Body::new(json!({
+            "model": call.model, "prompt": text, "temperature": sampling.temperature, "top_p": sampling.top_p,
+            "seed": call.seed,
+        }));
+        match (sampling.thinking_budget, dialect) {
+            (None, _) => {}
+            (Some(budget), "vllm") => body.set("thinking_token_budget", budget),
+            (Some(_), _) => return Err(format!("the dialect `{dialect}` has no thinking budget")),
+        }
+        match &call.request.wanted {
+            Wanted::Reply { max_tokens, stop } => {
+                body.set("max_tokens", *max_tokens);
+                body.set("stop", (!stop.is_empty()).then(|| stop.clone()));
+            }
+            Wanted::Logprob { continuation } => {
+                body.set("prompt", format!("{text}{continuation}"));
+                if call.endpoint.scoring == Scoring::PromptLogprobs {
+                    body.set("prompt_logprobs", 0);
+                    body.set("max_tokens", 1);
+                } else {
+                    body.set("echo", true);
+                    body.set("logprobs", 1);
+                    body.set("max_tokens", 0);
+                }
+            }
+            Wanted::Options { .. } => {
+                body.set("max_tokens", 1);
+                body.set("logprobs", if dialect == "openai" { TOP } else { TOP_LOCAL });
+            }
+        }
+        Ok(body.post(call, "/completions"))
     }
-}
 
-pub(super) fn usage(body: &Value) -> Option<Usage> {
-    let count = |name: &str| body.pointer(&format!("/usage/{name}")).and_then(Value::as_u64);
-    Some(Usage { prompt_tokens: count("prompt_tokens")?, completion_tokens: count("completion_tokens").unwrap_or_default() })
-}
+    fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
+        let (body, choice) = document(response)?;
+        let mut reply = Response::new("", finish(&choice)?);
+        (reply.usage, reply.model) = (usage(&body), model(&body));
+        match &call.request.wanted {
+            Wanted::Reply { .. } => {
+                choice.get("text").and_then(Value::as_str).ok_or("the choice has no `text`")?.clone_into(&mut reply.text);
+                return Ok(tidy(call, reply));
+            }
+            Wanted::Logprob { continuation } if call.endpoint.scoring == Scoring::PromptLogprobs => {
+                let list = choice.get("prompt_logprobs").unwrap_or(&Value::Null);
+                reply.logprobs = Some(prompt_logprobs(list, continuation)?);
+            }
+            Wanted::Logprob { continuation } => {
+                let Input::Text(text) = &call.request.input else {
+                    return Err("a completions endpoint takes a text".to_owned());
+                };
+                reply.logprobs = Some(scored_span(&choice, text, continuation)?);
+            }
+            Wanted::Options { options: wanted } => reply.options = Some(options(&first_tokens(&choice)?, wanted)),
+        }
+        Ok(reply)
+    }
 
-pub(super) fn finish(choice: &Value) -> Result<FinishReason, String> {
-    match choice.get("finish_reason").and_then(Value::as_str) {
-        Some("stop" | "tool_calls" | "eos") | None => Ok(FinishReason::Stop),
-        Some("length") => Ok(FinishReason::Length),
-        Some("content_filter") => Ok(FinishReason::Refusal),
-        Some(other) => Err(format!("unknown finish_reason `{other}`")),
+    fn classify(&self, response: &HttpResponse) -> Class {
+        status::classify(response)
     }
 }
 
@@ -95,21 +137,4 @@ fn scored_span(choice: &Value, text: &str, continuation: &str) -> Result<Logprob
         }
     }
     if tokens == 0 { Err("no token begins inside the continuation".to_owned()) } else { Ok(Logprobs { sum, tokens }) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_echo_is_summed_over_the_continuation_only_and_must_be_there() {
-        let request = Request { text: "ab".into(), wanted: Wanted::Logprob { continuation: "cd".into() } };
-        let reply = |body: &str| HttpResponse { status: 200, headers: vec![], body: body.as_bytes().to_vec() };
-        let body = r#"{"choices":[{"text":"abcd","finish_reason":"length","logprobs":{
-            "token_logprobs":[null,-1.0,-2.0,-3.0],"text_offset":[0,1,2,3]}}]}"#;
-        let response = OpenAiCompletions.decode(&request, &reply(body)).unwrap();
-        assert_eq!(response.logprobs, Some(Logprobs { sum: -5.0, tokens: 2 }));
-        let silent = r#"{"choices":[{"text":"abcd","finish_reason":"length"}]}"#;
-        assert!(OpenAiCompletions.decode(&request, &reply(silent)).unwrap_err().contains("honour"));
-    }
 }

@@ -1,12 +1,13 @@
 //! One record: a technique's conversation, the log-probabilities its scorers need, and its scores.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::gateway::{Gateway, GatewayError};
-use crate::plan::{Parts, Plan, Unit};
+use crate::plan::{Parts, Plan, Probability, Unit};
 use crate::schema::{
-    Answer, BoxFuture, ExchangeKey, Judged, Logprobs, Need, Outcome, Provider, Record, Request, Response, Score, Step, Turn,
-    Wanted,
+    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, Request, Response, Score, Step, Turn,
 };
 use crate::store::{Store, StoreError};
 use crate::{scorers, tools};
@@ -81,31 +82,23 @@ pub async fn converse(
 ) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
     let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store, stop };
-    let provider = gateway.provider();
-    Conversation { plan, parts, store, provider, source: &source, exchanges: Vec::new() }.lead().await
+    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
 }
 
-/// Rebuilds a record from the store alone, as the endpoint with that dialect would have answered; none when a reply it needs
-/// was never had.
+/// Rebuilds a record from the store alone; none when a reply it needs was never had.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn rebuild(
-    plan: &Plan,
-    unit: Unit,
-    store: &Store,
-    provider: &'static dyn Provider,
-) -> Result<Option<Record>, StoreError> {
+pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
     let source = Nobody { plan, parts, store };
-    Conversation { plan, parts, store, provider, source: &source, exchanges: Vec::new() }.lead().await
+    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
 }
 
 struct Conversation<'a> {
     plan: &'a Plan,
     parts: Parts<'a>,
     store: &'a Store,
-    provider: &'static dyn Provider,
     source: &'a dyn Source,
     exchanges: Vec<ExchangeKey>,
 }
@@ -117,28 +110,25 @@ impl Conversation<'_> {
             Ok(answer) => answer,
             Err(Unreached::Failed(reason)) => {
                 detail = Some(reason);
-                Answer { outcome: Outcome::Failed, text: None, context: String::new() }
+                Answer { outcome: Outcome::Failed, text: None, context: Input::Text(String::new()) }
             }
             Err(Unreached::Pending) => return Ok(None),
             Err(Unreached::Store(error)) => return Err(error),
         };
         let Parts { task, sample, .. } = self.parts;
         let (mut target, mut choices) = (None, Vec::new());
-        // What the provider cannot give is not asked for: the metric that needs it stays without a score.
-        let needs = task.scorers().filter_map(scorers::find).map(|scorer| scorer.need());
-        let needs: Vec<Need> = needs.filter(|&need| self.provider.gives(need).is_ok()).collect();
-        let mut wanted: Vec<(bool, &str)> = Vec::new();
-        if answer.outcome.is_scored() && needs.contains(&Need::TargetLogprob) {
-            wanted.push((true, &sample.answer));
-        }
-        if answer.outcome.is_scored() && needs.contains(&Need::ChoiceLogprobs) {
-            wanted.extend(sample.choices.iter().map(|choice| (false, choice.as_str())));
-        }
-        for (is_target, continuation) in wanted {
-            let continuation = continuation.to_owned();
-            let request = Request { text: answer.context.clone(), wanted: Wanted::Logprob { continuation } };
+        // What the endpoint cannot give is not asked for: the metric that needs it stays without a score.
+        let wanted = if answer.outcome.is_scored() { self.parts.probabilities() } else { Vec::new() };
+        for Probability { is_target, wanted } in wanted {
+            let request = Request { input: answer.context.clone(), wanted };
             match self.get(&request).await {
                 Ok(Response { logprobs, .. }) if is_target => target = logprobs,
+                Ok(Response { options: Some(first), .. }) => {
+                    // An option that is not among the listed tokens is less probable than any that is.
+                    let absent = f64::NEG_INFINITY;
+                    let one = |sum: Option<f64>| Logprobs { sum: sum.unwrap_or(absent), tokens: 1 };
+                    choices.extend(first.options.into_iter().map(one));
+                }
                 Ok(Response { logprobs, .. }) => choices.extend(logprobs),
                 // The reply counts; the metric that needed more stays without a score, and the record says why.
                 Err(Unreached::Failed(reason)) => {
@@ -170,16 +160,14 @@ impl Conversation<'_> {
 
     async fn talk(&mut self) -> Result<Answer, Unreached> {
         let parts = self.parts;
-        let text = parts.text().map_err(|error| Unreached::Failed(error.to_string()))?;
-        let case = parts.case(&text);
+        let start = parts.start().map_err(|error| Unreached::Failed(error.to_string()))?;
+        let case = parts.case(&start);
         let mut turns = Vec::new();
         loop {
             match parts.cell.technique.next(&case, &turns) {
                 Step::Answer(answer) => return Ok(answer),
-                Step::Ask(request) => {
-                    let response = self.get(&request).await?;
-                    turns.push(Turn::Response { request, response });
-                }
+                Step::Fail(reason) => return Err(Unreached::Failed(reason)),
+                Step::Ask(request) => turns.push(Turn::Response(Box::new(self.get(&request).await?))),
                 Step::CallTool { tool, input } => {
                     let output = compute(tool.clone(), input.clone()).await;
                     turns.push(Turn::ToolResult { tool, input, output });
@@ -189,7 +177,7 @@ impl Conversation<'_> {
     }
 
     async fn get(&mut self, request: &Request) -> Result<Response, Unreached> {
-        let key = self.plan.key(self.parts.model, request);
+        let key = self.plan.key(&self.parts, request);
         self.exchanges.push(key);
         match self.store.response(&key) {
             Ok(Some(response)) => Ok(response),
@@ -199,13 +187,26 @@ impl Conversation<'_> {
     }
 }
 
-/// A tool may take its whole deadline: it must not hold up the conversations on this thread.
+/// Longest output of a tool that a model is given.
+const LONGEST_OUTPUT: usize = 16 << 10;
+/// Longest time a tool may take.
+const TOOL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Has a tool compute: it may hang, panic or give a megabyte, and must not hold up the conversations on this thread.
 async fn compute(tool: String, input: String) -> Result<String, String> {
     let task = tokio::task::spawn_blocking(move || match tools::find(&tool) {
         Some(tool) => tool.call(&input),
         None => Err(format!("no tool `{tool}`")),
     });
-    task.await.unwrap_or_else(|error| Err(error.to_string()))
+    let output = match tokio::time::timeout(TOOL_DEADLINE, task).await {
+        Ok(Ok(output)) => output?,
+        Ok(Err(_)) => return Err("the tool crashed".to_owned()),
+        Err(_) => return Err(format!("the tool took longer than {} seconds", TOOL_DEADLINE.as_secs())),
+    };
+    if output.len() > LONGEST_OUTPUT {
+        return Err(format!("the tool gave {} bytes, more than {LONGEST_OUTPUT}", output.len()));
+    }
+    Ok(output)
 }
 
 fn score(parts: &Parts<'_>, answer: &Answer, target: Option<Logprobs>, choices: &[Logprobs]) -> Vec<Score> {

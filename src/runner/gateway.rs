@@ -9,7 +9,10 @@ use rand::RngExt;
 use tokio::sync::watch;
 
 use super::pace::Pace;
-use crate::schema::{Class, ExchangeKey, HttpResponse, Provider, Request, Response, Transport, TransportError, Wanted};
+use crate::schema::{
+    Call, Class, Endpoint, ExchangeKey, FinishReason, HttpResponse, Provider, Request, Response, Transport, TransportError,
+    Wanted,
+};
 use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
 
 /// Bytes of a reply that an error message shows.
@@ -62,7 +65,7 @@ pub enum GatewayError {
 
 /// One endpoint.
 pub struct Gateway {
-    name: String,
+    endpoint: Endpoint,
     provider: &'static dyn Provider,
     transport: Box<dyn Transport>,
     limits: Limits,
@@ -94,7 +97,7 @@ struct Hold {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("name", &self.name).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("name", &self.endpoint.name).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -102,14 +105,14 @@ impl Gateway {
     /// A gateway to an endpoint.
     #[must_use]
     pub fn new(
-        name: &str,
+        endpoint: Endpoint,
         provider: &'static dyn Provider,
         transport: Box<dyn Transport>,
         limits: Limits,
         retries: Retries,
     ) -> Self {
         Self {
-            name: name.to_owned(),
+            endpoint,
             provider,
             transport,
             limits,
@@ -139,12 +142,6 @@ impl Gateway {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The dialect of the endpoint.
-    #[must_use]
-    pub fn provider(&self) -> &'static dyn Provider {
-        self.provider
-    }
-
     /// Why nothing more can be had from the endpoint.
     #[must_use]
     pub fn unusable(&self) -> Option<String> {
@@ -161,8 +158,8 @@ impl Gateway {
     #[must_use]
     pub fn all_unusable(&self) -> Vec<(String, String)> {
         let models = self.unusable_models.lock().map(|models| models.clone()).unwrap_or_default();
-        let models = models.into_iter().map(|(model, reason)| (format!("{}/{model}", self.name), reason));
-        self.unusable().map(|reason| (self.name.clone(), reason)).into_iter().chain(models).collect()
+        let models = models.into_iter().map(|(model, reason)| (format!("{}/{model}", self.endpoint.name), reason));
+        self.unusable().map(|reason| (self.endpoint.name.clone(), reason)).into_iter().chain(models).collect()
     }
 
     fn give_up(&self, reason: String) -> GatewayError {
@@ -191,7 +188,8 @@ impl Gateway {
         store: &Store,
         stop: &watch::Receiver<bool>,
     ) -> Result<Response, GatewayError> {
-        let encoded = self.provider.encode(model, request, seed).map_err(GatewayError::Failed)?;
+        let call = Call { endpoint: &self.endpoint, model, request, seed };
+        let encoded = self.provider.encode(&call).map_err(GatewayError::Failed)?;
         let (mut failed, mut limited) = (0, 0);
         loop {
             self.wait_for_turn(model, request, stop).await?;
@@ -203,36 +201,30 @@ impl Gateway {
                 self.is_there.store(true, Ordering::Relaxed);
             }
             let (status, class, error) = match &result {
-                Ok(response) if (200..300).contains(&response.status) => match self.provider.decode(request, response) {
+                Ok(response) => match self.read(&call, response) {
                     Ok(response) => {
                         self.note_success(model, request);
-                        tracing::debug!(endpoint = self.name, model, milliseconds, "answered");
-                        let endpoint = self.name.clone();
+                        tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, "answered");
+                        let endpoint = self.endpoint.name.clone();
                         let (model, request) = (model.to_owned(), request.clone());
                         let exchange =
                             StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
                         store.write(Write::Exchange(Box::new(exchange))).await?;
                         return Ok(response);
                     }
-                    Err(reason) => {
-                        (Some(response.status), Class::Fatal, format!("{reason}; it begins: {}", shown(response)))
-                    }
+                    Err((class, reason)) => (Some(response.status), class, reason),
                 },
-                Ok(response) => {
-                    let class = self.provider.classify(response);
-                    (Some(response.status), class, format!("HTTP {}: {}", response.status, shown(response)))
-                }
                 Err(error @ TransportError::Timeout(_)) => (None, Class::Transient, error.to_string()),
                 Err(error @ TransportError::Connection(_)) => (None, Class::Transient, format!("no connection: {error}")),
                 Err(error @ TransportError::TooLarge { .. }) => (None, Class::Fatal, error.to_string()),
             };
-            tracing::debug!(endpoint = self.name, model, milliseconds, error, "attempt failed");
+            tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, error, "attempt failed");
             store.write(Write::Attempt(Attempt { key, at: sent, status, milliseconds, error: error.clone() })).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
                 Class::NoModel => return Err(self.give_up_model(model, what)),
-                Class::Fatal => return Err(GatewayError::Failed(what)),
+                Class::Fatal | Class::Refused => return Err(GatewayError::Failed(what)),
                 Class::RateLimited(_) if self.retries.most == 0 => return Err(GatewayError::Failed(what)),
                 // A limit says nothing about the request: it is bounded by time and uses up no retry.
                 Class::RateLimited(after) => {
@@ -255,6 +247,25 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// The reply in a response, or what to make of one that holds none.
+    fn read(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, (Class, String)> {
+        if (200..300).contains(&response.status) {
+            // A reply that was cut, garbled or empty may come whole the next time.
+            let decoded = self.provider.decode(call, response);
+            return decoded.map_err(|reason| (Class::Transient, format!("{reason}; the reply begins: {}", shown(response))));
+        }
+        let class = self.provider.classify(response);
+        if class == Class::Refused {
+            return Ok(Response::new("", FinishReason::Refusal));
+        }
+        let elsewhere = response.header("location").filter(|_| (300..400).contains(&response.status));
+        let elsewhere = elsewhere.map(|to| {
+            format!(" (redirected to {}; no key is carried elsewhere: make that the base_url)", without_query(to))
+        });
+        let elsewhere = elsewhere.unwrap_or_default();
+        Err((class, format!("HTTP {}: {}{elsewhere}", response.status, shown(response))))
     }
 
     fn note_success(&self, model: &str, request: &Request) {
@@ -372,7 +383,16 @@ impl Gateway {
 }
 
 fn wants_logprob(request: &Request) -> bool {
-    matches!(request.wanted, Wanted::Logprob { .. })
+    !matches!(request.wanted, Wanted::Reply { .. })
+}
+
+/// An address without what may be secret in it.
+fn without_query(address: &str) -> &str {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    match (address.split_once("//"), address.rsplit_once('@')) {
+        (Some(_), Some((_, host))) => host,
+        _ => address,
+    }
 }
 
 fn kind(model: &str, request: &Request) -> (String, bool) {
@@ -384,8 +404,9 @@ fn tokens(request: &Request) -> u32 {
     let reply = match &request.wanted {
         Wanted::Reply { max_tokens, .. } => *max_tokens as usize,
         Wanted::Logprob { continuation } => continuation.len(),
+        Wanted::Options { .. } => 1,
     };
-    u32::try_from(request.text.len() / 4 + reply).unwrap_or(u32::MAX)
+    u32::try_from(request.input.length() / 4 + reply).unwrap_or(u32::MAX)
 }
 
 fn shown(response: &HttpResponse) -> String {

@@ -1,30 +1,149 @@
 //! What is sent to a model and what comes back.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A function call that a model asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The id by which its result is told apart from others; empty where the dialect has none.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// The arguments as the model wrote them: a JSON object, if it wrote them rightly.
+    pub arguments: String,
+}
+
+/// A tool as it is offered to a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// The name.
+    pub name: String,
+    /// What it does, for the model.
+    pub about: String,
+    /// JSON schema of its arguments.
+    pub parameters: Value,
+}
+
+/// One message of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "kebab-case")]
+pub enum Message {
+    /// Standing instructions.
+    System {
+        /// Their text.
+        text: String,
+    },
+    /// What the person says.
+    User {
+        /// The text.
+        text: String,
+    },
+    /// What the model said, or what an example has it say.
+    Assistant {
+        /// The text.
+        text: String,
+        /// The function calls that it asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        calls: Vec<ToolCall>,
+        /// What the endpoint wants to see again beside the text, in its own form: signed thinking, as a rule.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replay: Option<Value>,
+    },
+    /// What a function call gave.
+    Tool {
+        /// Id of the call.
+        call: String,
+        /// The tool.
+        tool: String,
+        /// Its output, or what was wrong.
+        output: String,
+        /// Whether it failed.
+        is_error: bool,
+    },
+}
+
+impl Message {
+    /// Number of bytes that the model reads, roughly.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        match self {
+            Self::System { text } | Self::User { text } => text.len(),
+            Self::Assistant { text, calls, .. } => {
+                text.len() + calls.iter().map(|call| call.tool.len() + call.arguments.len()).sum::<usize>()
+            }
+            Self::Tool { output, .. } => output.len(),
+        }
+    }
+}
+
+/// The messages so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Chat {
+    /// The messages, the oldest first.
+    pub messages: Vec<Message>,
+    /// How the reply begins: the model goes on from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Functions that the model may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolSpec>,
+}
+
+/// What a model is given to continue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A text, as it is.
+    Text(String),
+    /// A chat.
+    Chat(Chat),
+}
+
+impl Input {
+    /// Number of bytes that the model reads, roughly.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Chat(chat) => {
+                let tools: usize = chat.tools.iter().map(|tool| tool.name.len() + tool.about.len() + 100).sum();
+                let prefix = chat.prefix.as_ref().map_or(0, String::len);
+                tools + prefix + chat.messages.iter().map(Message::length).sum::<usize>()
+            }
+        }
+    }
+}
 
 /// What is wanted from the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wanted {
-    /// A continuation of the text.
+    /// A continuation.
     Reply {
         /// Most tokens to write.
         max_tokens: u32,
         /// Sequences that end the reply; they are not part of it.
         stop: Vec<String>,
     },
-    /// The log-probability of a given continuation of the text.
+    /// The log-probability of a given continuation.
     Logprob {
         /// The continuation.
         continuation: String,
     },
+    /// The log-probabilities of the first token that the model would write, as far as they tell options apart.
+    Options {
+        /// The options.
+        options: Vec<String>,
+    },
 }
 
-/// One request, free of any provider's dialect. With the model's name it is what an exchange is known by.
+/// One request, free of any provider's dialect. With the model's name and the sampling it is what an exchange is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The text so far: a completions endpoint gets it as it is, a chat endpoint as one user message.
-    pub text: String,
+    /// What the model is given.
+    #[serde(flatten)]
+    pub input: Input,
     /// What is wanted.
     pub wanted: Wanted,
 }
@@ -44,10 +163,21 @@ pub enum FinishReason {
 /// Tokens of one exchange, as the endpoint counted them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, those read from a cache included.
     pub prompt_tokens: u64,
-    /// Tokens written.
+    /// Tokens written, thinking included.
     pub completion_tokens: u64,
+    /// Tokens of the prompt that were read from a cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
+    /// Tokens of the completion that were thinking.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub thinking_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The log-probability of one continuation.
@@ -59,20 +189,70 @@ pub struct Logprobs {
     pub tokens: u32,
 }
 
+/// What the first token says of several options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptionLogprobs {
+    /// The log-probability of each option's first token, in nats; none where it is not among those that the endpoint lists.
+    pub options: Vec<Option<f64>>,
+    /// The probability that fell on tokens of no option, or on tokens not listed.
+    pub missing: f64,
+}
+
 /// One reply, free of any provider's dialect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Response {
-    /// What the model wrote, without the stop sequence; empty for a log-probability.
+    /// What the model wrote, without the stop sequence and without its thinking; empty for a log-probability.
     pub text: String,
     /// Why it stopped.
     pub finish: FinishReason,
+    /// What it thought before, where the endpoint shows it. No answer is ever looked for here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<String>,
+    /// The function calls that it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// What the endpoint wants to see again when the chat goes on, in its own form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Value>,
     /// The log-probability that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Logprobs>,
+    /// The log-probabilities of options that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<OptionLogprobs>,
     /// Tokens, when the endpoint says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The model that the endpoint says it used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+}
+
+impl Response {
+    /// A reply of nothing but text.
+    #[must_use]
+    pub fn new(text: impl Into<String>, finish: FinishReason) -> Self {
+        Self {
+            text: text.into(),
+            finish,
+            thinking: None,
+            calls: Vec::new(),
+            replay: None,
+            logprobs: None,
+            options: None,
+            usage: None,
+            model: None,
+        }
+    }
+}
+
+impl Request {
+    /// How the reply begins, where the request says.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match &self.input {
+            Input::Chat(chat) => chat.prefix.as_deref(),
+            Input::Text(_) => None,
+        }
+    }
 }

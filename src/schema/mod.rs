@@ -3,6 +3,7 @@
 mod analysis;
 mod axis;
 mod curve;
+mod endpoint;
 mod exchange;
 pub mod manual;
 mod prompt;
@@ -17,12 +18,15 @@ pub use analysis::{
 };
 pub use axis::Axis;
 pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
-pub use exchange::{FinishReason, Logprobs, Request, Response, Usage, Wanted};
-pub use prompt::{Answer, Case, Prompt, Step, Technique, Tool, Turn};
+pub use endpoint::{Endpoint, Sampling, Scoring};
+pub use exchange::{
+    Chat, FinishReason, Input, Logprobs, Message, OptionLogprobs, Request, Response, ToolCall, ToolSpec, Usage, Wanted,
+};
+pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn, Turns};
 pub use published::PublishedScore;
 pub use record::{
     ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, Refusal, RunManifest, Scale, Score, ScoreRange, Scorer,
     record_id,
 };
 pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};
-pub use wire::{BoxFuture, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};
+pub use wire::{BoxFuture, Call, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::Endpoint;
 use super::exchange::Logprobs;
 use super::prompt::Prompt;
 use super::task::{AnswerKind, Sample, Task};
@@ -221,6 +222,8 @@ pub struct RunManifest {
     pub tasks: Vec<Task>,
     /// The prompts.
     pub prompts: Vec<Prompt>,
+    /// The endpoints of the models, as far as they decide what is sent.
+    pub endpoints: Vec<Endpoint>,
     /// The models.
     pub models: Vec<ModelEntry>,
     /// Pairs of task and prompt that do not go together.

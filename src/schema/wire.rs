@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::endpoint::{Endpoint, Scoring};
 use super::exchange::{Request, Response};
-use super::record::Need;
 
 /// An HTTP request, free of addresses and secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct HttpRequest {
     pub method: &'static str,
     /// The path below the endpoint's base address.
     pub path: String,
+    /// Headers that the dialect needs beside those of the content and of the key.
+    pub headers: Vec<(&'static str, String)>,
     /// The JSON body; empty for `GET`.
     pub body: Vec<u8>,
 }
@@ -78,33 +80,57 @@ pub enum Class {
     Fatal,
     /// The endpoint does not have the model.
     NoModel,
+    /// The endpoint refuses what the request says: a result, not a failure.
+    Refused,
     /// Nothing will help: the endpoint refuses everything, as for a wrong key.
     Unusable,
 }
 
-/// A dialect of HTTP APIs: pure translation in both directions.
+/// A request on its way to a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// The model's name there.
+    pub model: &'a str,
+    /// What is asked.
+    pub request: &'a Request,
+    /// Seed of the draws, the repetition added.
+    pub seed: u64,
+}
+
+/// A family of HTTP APIs: pure translation in both directions.
 pub trait Provider: Sync {
     /// The name used in the configuration.
     fn name(&self) -> &'static str;
     /// The source file, whose leading comment is the manual page.
     fn source(&self) -> &'static str;
-    /// Whether the dialect gives what a scorer needs.
-    ///
-    /// # Errors
-    /// In words, why it does not.
-    fn gives(&self, _need: Need) -> Result<(), String> {
-        Ok(())
+    /// The dialects it speaks, the usual one first.
+    fn dialects(&self) -> &'static [&'static str] {
+        &["standard"]
     }
-    /// The HTTP request for a request to a model.
+    /// The header that carries a key in a dialect, and what stands before the key there.
+    fn authorization(&self, _dialect: &str) -> (&'static str, &'static str) {
+        ("authorization", "Bearer ")
+    }
+    /// Whether it takes messages, and not a text.
+    fn is_chat(&self) -> bool;
+    /// Whether functions can be offered to a model.
+    fn has_functions(&self, _dialect: &str) -> bool {
+        false
+    }
+    /// The ways to log-probabilities that a dialect has, the one to take first.
+    fn scoring(&self, dialect: &str) -> &'static [Scoring];
+    /// The HTTP request for a call.
     ///
     /// # Errors
     /// In words, when this dialect cannot express the request.
-    fn encode(&self, model: &str, request: &Request, seed: u64) -> Result<HttpRequest, String>;
+    fn encode(&self, call: &Call<'_>) -> Result<HttpRequest, String>;
     /// The reply in a successful HTTP response.
     ///
     /// # Errors
     /// In words: what was expected and what came instead.
-    fn decode(&self, request: &Request, response: &HttpResponse) -> Result<Response, String>;
+    fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String>;
     /// What an unsuccessful HTTP response means.
     fn classify(&self, response: &HttpResponse) -> Class;
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::format::APPLICATION_ID;
 use super::*;
 use crate::schema::{
-    ExchangeKey, FinishReason, Logprobs, Outcome, Record, Request, Response, RunManifest, Score, Usage, Wanted,
+    ExchangeKey, FinishReason, Input, Logprobs, Outcome, Record, Request, Response, RunManifest, Score, Usage, Wanted,
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -27,15 +27,13 @@ fn exchange(number: u64) -> StoredExchange {
         endpoint: "ladder".to_owned(),
         model: "rung-3".to_owned(),
         request: Request {
-            text: format!("{number}+1="),
+            input: Input::Text(format!("{number}+1=")),
             wanted: Wanted::Reply { max_tokens: 8, stop: vec!["\n".to_owned()] },
         },
         response: Response {
-            text: "8".to_owned(),
-            finish: FinishReason::Stop,
             logprobs: Some(Logprobs { sum: -0.1 - 0.2, tokens: 2 }),
-            usage: Some(Usage { prompt_tokens: 4, completion_tokens: 1 }),
-            model: None,
+            usage: Some(Usage { prompt_tokens: 4, completion_tokens: 1, ..Usage::default() }),
+            ..Response::new("8", FinishReason::Stop)
         },
         sent: "2026-11-03T10:00:00Z".to_owned(),
         milliseconds: 12,
@@ -75,6 +73,7 @@ fn manifest(run: &str) -> RunManifest {
         epoch: String::new(),
         tasks: Vec::new(),
         prompts: Vec::new(),
+        endpoints: Vec::new(),
         models: Vec::new(),
         refused: Vec::new(),
         planned: 2,

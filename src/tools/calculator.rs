@@ -37,6 +37,10 @@ impl Tool for Calculator {
         include_str!("calculator.rs")
     }
 
+    fn about(&self) -> (&'static str, &'static str, &'static str) {
+        ("Computes an arithmetic expression exactly.", "expression", "The expression, such as 12*34+5.")
+    }
+
     fn call(&self, input: &str) -> Result<String, String> {
         if input.len() > LONGEST_INPUT {
             return Err(format!("the expression is longer than {LONGEST_INPUT} bytes"));

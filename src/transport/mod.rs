@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::{Stream, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use tower::ServiceExt;
@@ -19,23 +20,60 @@ pub struct Network {
     client: reqwest::Client,
     base_url: String,
     address: String,
-    api_key: Option<SecretString>,
+    query: String,
+    secrets: Vec<SecretString>,
     timeout: Duration,
 }
 
+/// A header of every request to an endpoint.
+#[derive(Debug)]
+pub struct Header {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What stands before the value, as `Bearer ` does before a key.
+    pub before: &'static str,
+    /// The value.
+    pub value: SecretString,
+    /// Whether the value must never be shown.
+    pub is_secret: bool,
+}
+
 impl Network {
-    /// A transport to one base address.
+    /// A transport to one base address, whose query, if it has one, is that of every request.
     ///
     /// # Errors
-    /// When the TLS library cannot be set up.
-    pub fn new(base_url: &str, api_key: Option<SecretString>, timeout: Duration) -> Result<Self, TransportError> {
+    /// When the TLS library cannot be set up, or a header cannot be sent.
+    pub fn new(base_url: &str, headers: Vec<Header>, timeout: Duration) -> Result<Self, TransportError> {
+        let unusable = |error: &dyn std::fmt::Display| TransportError::Connection(error.to_string());
+        let mut default = HeaderMap::new();
+        let mut secrets = Vec::new();
+        for header in headers {
+            let text = format!("{}{}", header.before, header.value.expose_secret());
+            // The error of a value that cannot be sent does not repeat it.
+            let mut value = HeaderValue::from_str(&text).map_err(|error| unusable(&error))?;
+            value.set_sensitive(header.is_secret);
+            let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|error| unusable(&error))?;
+            default.insert(name, value);
+            secrets.extend(header.is_secret.then_some(header.value));
+        }
         let client = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(connect_timeout(timeout))
+            .default_headers(default)
+            // Whoever is sent elsewhere would carry the key there.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| TransportError::Connection(error.to_string()))?;
-        let base_url = base_url.trim_end_matches('/').to_owned();
-        Ok(Self { client, address: public_part(&base_url), base_url, api_key, timeout })
+            .map_err(|error| unusable(&error))?;
+        let (address, query) = base_url.split_once('?').unwrap_or((base_url, ""));
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        // A password in the address is a secret too.
+        if let Ok(url) = reqwest::Url::parse(base_url) {
+            secrets.extend(url.password().map(SecretString::from));
+            let values = url.query_pairs().filter(|(name, _)| name.contains("key") || name.contains("token"));
+            secrets.extend(values.map(|(_, value)| SecretString::from(value.into_owned())));
+        }
+        let base_url = address.trim_end_matches('/').to_owned();
+        Ok(Self { client, address: public_part(&base_url), base_url, query, secrets, timeout })
     }
 
     fn error(&self, error: &reqwest::Error) -> TransportError {
@@ -51,16 +89,18 @@ impl Network {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        TransportError::Connection(String::from_utf8_lossy(&self.without_key(cause.to_string().into())).into_owned())
+        TransportError::Connection(String::from_utf8_lossy(&self.without_secrets(cause.to_string().into())).into_owned())
     }
 
-    /// Some servers repeat the key, in a complaint about it or elsewhere; what they say ends in the store and in logs.
-    fn without_key(&self, text: Vec<u8>) -> Vec<u8> {
-        let key = self.api_key.as_ref().map_or("", |key| key.expose_secret());
-        if key.is_empty() || !text.windows(key.len()).any(|part| part == key.as_bytes()) {
-            return text;
+    /// Some servers repeat a key, in a complaint about it or elsewhere; what they say ends in the store and in logs.
+    fn without_secrets(&self, mut text: Vec<u8>) -> Vec<u8> {
+        for secret in &self.secrets {
+            let secret = secret.expose_secret();
+            if !secret.is_empty() && memchr::memmem::find(&text, secret.as_bytes()).is_some() {
+                text = String::from_utf8_lossy(&text).replace(secret, "[key]").into_bytes();
+            }
         }
-        String::from_utf8_lossy(&text).replace(key, "[key]").into_bytes()
+        text
     }
 }
 
@@ -99,20 +139,25 @@ fn check_size(bytes: u64) -> Result<(), TransportError> {
 impl Transport for Network {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
-            let url = format!("{}{}", self.base_url, request.path);
+            // A path may bring a query of its own, as Google's does.
+            let joined = if request.path.contains('?') { self.query.replacen('?', "&", 1) } else { self.query.clone() };
+            let url = format!("{}{}{joined}", self.base_url, request.path);
             let mut builder = match request.method {
                 "GET" => self.client.get(url),
                 _ => self.client.post(url).header("content-type", "application/json").body(request.body),
             };
-            if let Some(key) = &self.api_key {
-                builder = builder.bearer_auth(key.expose_secret());
+            for (name, value) in request.headers {
+                builder = builder.header(name, value);
             }
             let reply = builder.send().await.map_err(|error| self.error(&error))?;
             let status = reply.status().as_u16();
-            let headers = headers(reply.headers());
+            let mut headers = headers(reply.headers());
+            for (_, value) in &mut headers {
+                *value = String::from_utf8_lossy(&self.without_secrets(std::mem::take(value).into())).into_owned();
+            }
             check_size(reply.content_length().unwrap_or_default())?;
             let body = read(reply.bytes_stream(), |error| self.error(error)).await?;
-            Ok(HttpResponse { status, headers, body: self.without_key(body) })
+            Ok(HttpResponse { status, headers, body: self.without_secrets(body) })
         })
     }
 
@@ -147,7 +192,7 @@ impl Transport for InProcess {
     }
 }
 
-fn headers(map: &axum::http::HeaderMap) -> Vec<(String, String)> {
+fn headers(map: &HeaderMap) -> Vec<(String, String)> {
     map.iter()
         .filter_map(|(name, value)| Some((name.as_str().to_ascii_lowercase(), value.to_str().ok()?.to_owned())))
         .collect()

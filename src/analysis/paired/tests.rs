@@ -37,6 +37,7 @@ fn manifest(models: i32, prompts: Vec<Prompt>) -> RunManifest {
             chance: 0.0,
         }],
         prompts,
+        endpoints: Vec::new(),
         models: (0..models).map(model).collect(),
         refused: Vec::new(),
         planned: 0,
