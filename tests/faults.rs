@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use onset::plan::{Plan, Selection};
-use onset::runner::{Event, Gateway, Limits, Observer, Options, Retries, Summary};
+use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, Summary};
 use onset::schema::{Outcome, Record};
 use onset::store::Store;
 use onset::transport::Network;
@@ -97,13 +97,14 @@ async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch:
     let plan = Arc::new(onset::plan::plan(&workspace, &[], &Selection::default()).unwrap());
     let spec = &workspace.config.endpoints[0];
     let limits = Limits {
-        in_flight: spec.in_flight,
-        requests_per_minute: spec.requests_per_minute,
-        tokens_per_minute: spec.tokens_per_minute,
+        in_flight: spec.limits.in_flight,
+        requests_per_minute: spec.limits.requests_per_minute,
+        tokens_per_minute: spec.limits.tokens_per_minute,
     };
     let network = Network::new(&spec.base_url, Vec::new(), timeout).unwrap();
     let planned = plan.endpoint(&spec.name).unwrap();
-    let gateway = Gateway::new(planned.endpoint.clone(), planned.provider, Box::new(network), limits, retries);
+    let gateway =
+        Gateway::new(planned.endpoint.clone(), planned.provider, Box::new(network), Arc::new(Limiter::new(limits)), retries);
     let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
     let store = Store::open(&directory.join("onset.db")).unwrap();
     let summary =

@@ -39,8 +39,8 @@ impl Load {
     /// Minutes that the endpoint's limits allow at best, in the worst case of replies; none without limits.
     fn minutes(&self, spec: &EndpointSpec) -> Option<f64> {
         let tokens = self.prompt_tokens() + self.reply_tokens;
-        let by_requests = spec.requests_per_minute.map(|limit| self.requests as f64 / f64::from(limit));
-        let by_tokens = spec.tokens_per_minute.map(|limit| tokens as f64 / f64::from(limit));
+        let by_requests = spec.limits.requests_per_minute.map(|limit| self.requests as f64 / f64::from(limit));
+        let by_tokens = spec.limits.tokens_per_minute.map(|limit| tokens as f64 / f64::from(limit));
         by_requests.into_iter().chain(by_tokens).reduce(f64::max)
     }
 }

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::print::eprintln;
-use crate::runner::{Event, Observer};
+use crate::runner::{Event, Observer, Waiting};
 use crate::schema::Outcome;
 
 /// Time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A bar for each model, and all of them.
+type Bars = (MultiProgress, BTreeMap<String, ProgressBar>);
+
 /// An observer that shows how far each model is.
 pub(super) struct Progress {
     per_model: u64,
-    bars: Option<(MultiProgress, BTreeMap<String, ProgressBar>)>,
+    bars: Option<(Bars, ProgressBar)>,
     state: Mutex<State>,
 }
 
@@ -27,6 +30,8 @@ struct State {
     done: BTreeMap<String, u64>,
     settled: u64,
     failed: u64,
+    /// What each endpoint waits for.
+    waits: BTreeMap<String, String>,
 }
 
 impl Progress {
@@ -48,14 +53,18 @@ impl Progress {
                     (name.to_owned(), multi.add(bar))
                 })
                 .collect();
-            (multi, bars)
+            // The last line is what requests wait for.
+            let line = ProgressBar::new_spinner()
+                .with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let line = multi.add(line);
+            ((multi, bars), line)
         });
         let now = Instant::now();
         let done = models.iter().map(|&name| (name.to_owned(), 0)).collect();
         Some(Self {
             per_model,
             bars,
-            state: Mutex::new(State { started: now, last_line: now, done, settled: 0, failed: 0 }),
+            state: Mutex::new(State { started: now, last_line: now, done, settled: 0, failed: 0, waits: BTreeMap::new() }),
         })
     }
 }
@@ -63,7 +72,7 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event) {
         let Ok(mut state) = self.state.lock() else { return };
-        let bar = |model: &str| self.bars.as_ref().and_then(|(_, bars)| bars.get(model));
+        let bar = |model: &str| self.bars.as_ref().and_then(|((_, bars), _)| bars.get(model));
         match event {
             Event::Resumed { model, records } => {
                 *state.done.entry(model.clone()).or_default() += *records as u64;
@@ -83,11 +92,21 @@ impl Observer for Progress {
                     }
                 }
             }
+            Event::Waiting { endpoint, waiting } => {
+                let words = waiting.as_ref().map(|Waiting { reason, left }| {
+                    format!("{endpoint} waits for {reason}, {} s", left.as_secs_f64().ceil())
+                });
+                let _ = state.waits.remove(endpoint);
+                state.waits.extend(words.map(|words| (endpoint.clone(), words)));
+                if let Some((_, line)) = &self.bars {
+                    line.set_message(state.waits.values().cloned().collect::<Vec<_>>().join("; "));
+                }
+            }
             Event::Unusable { endpoint, reason } => {
                 let line = format!("{endpoint} cannot be used: {reason}");
                 match &self.bars {
                     // A bar that cannot be drawn must not hide the reason.
-                    Some((multi, _)) => drop(multi.println(line)),
+                    Some(((multi, _), _)) => drop(multi.println(line)),
                     None => eprintln!("{line}"),
                 }
             }
@@ -100,9 +119,10 @@ impl Observer for Progress {
             let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
             let parts: Vec<String> = state.done.iter().map(|(model, done)| format!("{model} {done}")).collect();
             eprintln!(
-                "{done}/{total} records, {rate:.0}/s, about {left:.0} s left, {} failed: {}",
+                "{done}/{total} records, {rate:.0}/s, about {left:.0} s left, {} failed: {}{}",
                 state.failed,
-                parts.join(", ")
+                parts.join(", "),
+                state.waits.values().map(|words| format!("; {words}")).collect::<String>()
             );
         }
     }

@@ -11,10 +11,10 @@ use super::diagnose::Problem;
 use super::print::eprintln;
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::config::{self, EMBEDDED, EndpointSpec, Workspace};
+use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
-use crate::runner::{self, Event, Gateway, Limits, Observer, Options, Retries};
+use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries};
 use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
 use crate::server;
 use crate::store::{Store, Write};
@@ -76,7 +76,7 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
-fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway, Problem> {
+fn gateway(spec: &EndpointSpec, plan: &Plan, limiter: Arc<Limiter>, retries: Retries) -> Result<Gateway, Problem> {
     let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
     let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
         let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
@@ -94,12 +94,7 @@ fn gateway(spec: &EndpointSpec, plan: &Plan, retries: Retries) -> Result<Gateway
         }
         Box::new(Network::new(&spec.base_url, headers, timeout).map_err(Problem::other)?)
     };
-    let limits = Limits {
-        in_flight: spec.in_flight,
-        requests_per_minute: spec.requests_per_minute,
-        tokens_per_minute: spec.tokens_per_minute,
-    };
-    Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limits, retries))
+    Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limiter, retries))
 }
 
 pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Global) -> Result<u8, Problem> {
@@ -119,10 +114,14 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
     };
     let retries = if no_retry { Retries { most: 0, ..RETRIES } } else { RETRIES };
     let summary = runtime.block_on(async {
-        let mut gateways = HashMap::new();
+        let (mut gateways, mut limiters) = (HashMap::new(), HashMap::new());
         for spec in &workspace.config.endpoints {
             if plan.models.iter().any(|model| model.endpoint == spec.name) {
-                gateways.insert(spec.name.clone(), Arc::new(gateway(spec, &plan, retries)?));
+                let LimitsSpec { in_flight, requests_per_minute, tokens_per_minute } = spec.limits;
+                let limits = Limits { in_flight, requests_per_minute, tokens_per_minute };
+                // Endpoints of one account share its limits.
+                let limiter = limiters.entry(spec.account.clone()).or_insert_with(|| Arc::new(Limiter::new(limits)));
+                gateways.insert(spec.name.clone(), Arc::new(gateway(spec, &plan, Arc::clone(limiter), retries)?));
             }
         }
         let models: Vec<&str> = plan.models.iter().map(|model| model.name.as_str()).collect();

@@ -45,14 +45,23 @@ pub struct EndpointSpec {
     pub sampling: SamplingSpec,
     /// Most tokens of a reply, instead of what the tasks suggest.
     pub max_tokens: Option<u32>,
+    /// The account whose limits it shares; its own under its own name when absent.
+    pub account: String,
+    /// What it, or its account, allows.
+    pub limits: LimitsSpec,
+    /// Longest wait for one complete reply, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// What an endpoint or an account allows.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitsSpec {
     /// Requests at a time.
     pub in_flight: usize,
     /// Requests a minute, when limited.
     pub requests_per_minute: Option<u32>,
     /// Tokens a minute, when limited.
     pub tokens_per_minute: Option<u32>,
-    /// Longest wait for one complete reply, in seconds.
-    pub timeout_seconds: u64,
 }
 
 /// How the models of an endpoint are made to choose.
@@ -318,14 +327,25 @@ fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -
     let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
     let tasks = table.require("tasks", problems).and_then(|node| node.some("tasks", problems)?.strings(problems));
     let prompts = table.require("prompts", problems).and_then(|node| node.some("prompts", problems)?.strings(problems));
+    let accounts = table.take("accounts").and_then(|node| node.table(problems)).map(|mut table| table.rest());
     let endpoints = table.require("endpoints", problems).and_then(|node| node.table(problems));
     let families = table.require("families", problems).and_then(|node| node.some("families", problems)?.list(problems));
     table.finish(problems);
+    let accounts: Vec<(String, LimitsSpec)> = accounts
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, node)| {
+            let mut table = node.table(problems)?;
+            let limits = read_limits(&mut table, problems);
+            table.finish(problems);
+            Some((name.value, limits))
+        })
+        .collect();
     let endpoints = endpoints
         .map(|mut table| table.rest())
         .into_iter()
         .flatten()
-        .filter_map(|(name, node)| read_endpoint(name.value, node.table(problems)?, directory, problems))
+        .filter_map(|(name, node)| read_endpoint(name.value, node.table(problems)?, directory, &accounts, problems))
         .collect();
     let families = families.into_iter().flatten().filter_map(|node| read_family(node.table(problems)?, problems)).collect();
     Some(Config {
@@ -338,17 +358,35 @@ fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -
     })
 }
 
-fn read_endpoint(name: String, mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<EndpointSpec> {
+/// The keys of limits.
+const LIMITS: [&str; 3] = ["in_flight", "requests_per_minute", "tokens_per_minute"];
+
+fn read_limits(table: &mut Table, problems: &mut Diagnostics) -> LimitsSpec {
+    let [in_flight, requests_per_minute, tokens_per_minute] = LIMITS.map(|key| {
+        let count = table.take(key).and_then(|node| node.integer(1, problems));
+        count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    });
+    LimitsSpec { in_flight: in_flight.unwrap_or(32) as usize, requests_per_minute, tokens_per_minute }
+}
+
+fn read_endpoint(
+    name: String,
+    mut table: Table,
+    directory: &Path,
+    accounts: &[(String, LimitsSpec)],
+    problems: &mut Diagnostics,
+) -> Option<EndpointSpec> {
     let provider = table.require("provider", problems).and_then(|node| node.string(problems));
     let base_url = table.require("base_url", problems).and_then(|node| node.string(problems));
     let mut string = |key: &'static str| table.take(key).and_then(|node| node.string(problems));
     let (api_key, dialect, logprobs) = (string("api_key"), string("dialect"), string("logprobs"));
     let (tool_calls, chat_template) = (string("tool_calls"), string("chat_template"));
     let reasoning_effort = string("reasoning_effort").map(|effort| effort.value);
+    let account = string("account");
+    let has_limits = table.has_any(&LIMITS);
+    let mut limits = read_limits(&mut table, problems);
     let mut count = |key: &'static str| table.take(key).and_then(|node| node.integer(1, problems));
-    let (in_flight, requests, tokens, timeout) =
-        (count("in_flight"), count("requests_per_minute"), count("tokens_per_minute"), count("timeout_seconds"));
-    let (max_tokens, thinking_budget) = (count("max_tokens"), count("thinking_budget"));
+    let (max_tokens, thinking_budget, timeout) = (count("max_tokens"), count("thinking_budget"), count("timeout_seconds"));
     let temperature = table.take("temperature").and_then(|node| node.within(0.0, 2.0, problems));
     let top_p = table.take("top_p").and_then(|node| node.within(0.0, 1.0, problems));
     let extra_body = table.take("extra_body").and_then(|node| node.json_table(problems)).unwrap_or_default();
@@ -376,6 +414,27 @@ fn read_endpoint(name: String, mut table: Table, directory: &Path, problems: &mu
         }
         read.push((name.value.to_lowercase(), secret));
     }
+    let account = match account {
+        None => name.clone(),
+        Some(account) => {
+            let names: Vec<&str> = accounts.iter().map(|(name, _)| name.as_str()).collect();
+            match accounts.iter().find(|(name, _)| *name == account.value) {
+                None if names.is_empty() => {
+                    let complaint = Diagnostic::at(&account.place, "there is no account", "names none");
+                    problems.push(complaint.with_help(format!("[accounts.{}] has its limits", account.value)));
+                }
+                None => problems.push(Diagnostic::unknown("account", &account, &names)),
+                Some(_) if has_limits => {
+                    let message = format!("the limits of `{name}` are those of its account");
+                    let help =
+                        format!("in_flight, requests_per_minute and tokens_per_minute go to [accounts.{}]", account.value);
+                    problems.push(Diagnostic::at(&account.place, message, "has limits of its own").with_help(help));
+                }
+                Some((_, shared)) => limits = *shared,
+            }
+            format!("account {}", account.value)
+        }
+    };
     let narrow = |value: Option<i64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
     Some(EndpointSpec {
         name,
@@ -396,9 +455,8 @@ fn read_endpoint(name: String, mut table: Table, directory: &Path, problems: &mu
             omit: omit.into_iter().map(|name| name.value).collect(),
         },
         max_tokens: narrow(max_tokens),
-        in_flight: usize::try_from(in_flight.unwrap_or(32)).unwrap_or(32),
-        requests_per_minute: narrow(requests),
-        tokens_per_minute: narrow(tokens),
+        account,
+        limits,
         timeout_seconds: timeout.unwrap_or(120).unsigned_abs(),
     })
 }

@@ -319,6 +319,11 @@ impl Table {
         &self.place
     }
 
+    /// Whether one of several keys is there.
+    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+        self.entries.iter().any(|(name, _)| keys.contains(&name.value.as_str()))
+    }
+
     /// Takes a key out.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.asked.push(key);

@@ -1,9 +1,14 @@
 //! Families of HTTP APIs: pure translation, no input or output.
 
+mod anthropic;
 mod event_stream;
+mod gemini;
+mod llama_cpp;
+mod ollama;
 mod openai;
 mod openai_chat;
 mod openai_completions;
+mod openai_responses;
 mod status;
 
 use serde_json::{Map, Value};
@@ -11,7 +16,15 @@ use serde_json::{Map, Value};
 use crate::schema::{Call, HttpRequest, Provider, Response, Wanted};
 
 /// Every provider.
-pub static PROVIDERS: &[&dyn Provider] = &[&openai_completions::OpenAiCompletions, &openai_chat::OpenAiChat];
+pub static PROVIDERS: &[&dyn Provider] = &[
+    &openai_completions::OpenAiCompletions,
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic::Anthropic,
+    &gemini::Gemini,
+    &ollama::Ollama,
+    &llama_cpp::LlamaCpp,
+];
 
 /// The provider of that name.
 #[must_use]

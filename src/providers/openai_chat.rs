@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use super::openai::{call, calls, document, finish, first_tokens, model, options, prompt_logprobs, usage};
 use super::{Body, status, tidy};
 use crate::schema::{
-    Call, Chat, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring, Wanted,
+    Allowance, Call, Chat, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring,
+    Wanted,
 };
 
 /// Most alternatives that a first token is given with.
@@ -175,6 +176,10 @@ impl Provider for OpenAiChat {
 
     fn classify(&self, response: &HttpResponse) -> Class {
         status::classify(response)
+    }
+
+    fn allowance(&self, response: &HttpResponse) -> Allowance {
+        status::allowance(response)
     }
 }
 

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::openai::{document, finish, first_tokens, model, options, prompt_logprobs, usage};
 use super::{Body, status, tidy};
-use crate::schema::{Call, Class, HttpRequest, HttpResponse, Input, Logprobs, Provider, Response, Scoring, Wanted};
+use crate::schema::{
+    Allowance, Call, Class, HttpRequest, HttpResponse, Input, Logprobs, Provider, Response, Scoring, Wanted,
+};
 
 /// Most alternatives that OpenAI gives a token with; servers of one's own give more.
 const TOP: u8 = 5;
@@ -117,6 +119,10 @@ impl Provider for OpenAiCompletions {
 
     fn classify(&self, response: &HttpResponse) -> Class {
         status::classify(response)
+    }
+
+    fn allowance(&self, response: &HttpResponse) -> Allowance {
+        status::allowance(response)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::schema::{Class, HttpResponse};
+use crate::schema::{Allowance, Class, HttpResponse};
 
 /// Longest wait that is taken for a hint. One that is longer is a refusal; the next attempt will say so.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -47,9 +47,91 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
     wait.map(|seconds| Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())))
 }
 
+/// The quotas in the headers of OpenAI's family (`x-ratelimit-remaining-requests`, with resets such as `1m30s` or, on Azure,
+/// seconds), of Anthropic (`anthropic-ratelimit-requests-remaining`, with dates) and of others (`ratelimit-remaining`).
+pub(super) fn allowance(response: &HttpResponse) -> Allowance {
+    const NAMES: [(&str, &str); 9] = [
+        ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+        ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+        ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
+        ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
+        ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"),
+        ("anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"),
+        ("ratelimit-remaining", "ratelimit-reset"),
+        ("x-ratelimit-remaining", "x-ratelimit-reset"),
+        ("x-ratelimit-remaining-req-minute", "x-ratelimit-reset-req-minute"),
+    ];
+    let quota = |&(remaining, reset): &(&str, &str)| {
+        // Azure says -1 where it does not know.
+        let remaining = response.header(remaining)?.trim().parse().ok()?;
+        Some((remaining, response.header(reset).and_then(reset_after)?))
+    };
+    Allowance { quotas: NAMES.iter().filter_map(quota).collect() }
+}
+
+/// The time until a reset: seconds, a length as Go writes it, a date, or seconds since 1970.
+fn reset_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let until = |time: SystemTime| time.duration_since(SystemTime::now()).unwrap_or_default();
+    if let Ok(seconds) = text.parse::<f64>() {
+        let seconds = Some(seconds).filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
+        // No quota takes thirty years.
+        return if seconds > 1e9 {
+            Some(until(SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).ok()?))
+        } else {
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        let seconds = time.as_millisecond().saturating_sub(jiff::Timestamp::now().as_millisecond());
+        return Some(Duration::from_millis(u64::try_from(seconds).unwrap_or_default()));
+    }
+    let (mut total, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at_checked(digits)?;
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit)?;
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "\u{b5}s" => 1e-6,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * seconds;
+        rest = after;
+    }
+    Duration::try_from_secs_f64(total).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotas_are_read_in_every_dialect() {
+        let said = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+            allowance(&HttpResponse { status: 200, headers, body: Vec::new() })
+        };
+        let found = said(&[
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "1m30.5s"),
+            ("x-ratelimit-remaining-tokens", "120"),
+            ("x-ratelimit-reset-tokens", "2h"),
+        ]);
+        assert_eq!(found.used_up(), Some(Duration::from_millis(90_500)));
+        assert_eq!(found.longest(), Some(Duration::from_secs(7200)));
+        let date = (jiff::Timestamp::now() + Duration::from_secs(30)).to_string();
+        let found =
+            said(&[("anthropic-ratelimit-tokens-remaining", "0"), ("anthropic-ratelimit-tokens-reset", date.as_str())]);
+        assert!((28..=30).contains(&found.used_up().unwrap().as_secs()), "{found:?}");
+        assert_eq!(said(&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "0")]).used_up(), None);
+        assert_eq!(reset_after("12ms"), Some(Duration::from_millis(12)));
+        assert_eq!((reset_after("soon"), reset_after("5x"), reset_after("-3")), (None, None, None));
+    }
 
     fn response(status: u16, header: Option<(&str, &str)>, body: &str) -> HttpResponse {
         let headers = header.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

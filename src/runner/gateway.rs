@@ -1,17 +1,17 @@
 //! One endpoint: its dialect, its transport, its limits, and the patience with which it is asked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tokio::sync::watch;
 
-use super::pace::Pace;
+use super::limiter::{Limiter, Sign, Turn, Waiting};
 use crate::schema::{
     Call, Class, Endpoint, ExchangeKey, FinishReason, HttpResponse, Provider, Request, Response, Transport, TransportError,
-    Wanted,
+    Usage, Wanted,
 };
 use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
 
@@ -21,22 +21,6 @@ const SHOWN: usize = 300;
 const GIVE_UP: u32 = 16;
 /// How long an endpoint may limit everything that is sent to it.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Shortest time for which a limit holds requests back, whatever the endpoint says.
-const SHORTEST_HOLD: Duration = Duration::from_millis(100);
-/// After a hold requests start again spread over its length, within these bounds.
-const SPREAD: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-
-/// What an endpoint allows.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Requests at a time.
-    pub in_flight: usize,
-    /// Requests a minute.
-    pub requests_per_minute: Option<u32>,
-    /// Tokens a minute.
-    pub tokens_per_minute: Option<u32>,
-}
-
 /// How often and how patiently a request is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct Retries {
@@ -68,10 +52,8 @@ pub struct Gateway {
     endpoint: Endpoint,
     provider: &'static dyn Provider,
     transport: Box<dyn Transport>,
-    limits: Limits,
+    limiter: Arc<Limiter>,
     retries: Retries,
-    requests_pace: Option<Pace>,
-    tokens_pace: Option<Pace>,
     requests: AtomicU64,
     /// Whether anything came of a request but the news that there is no connection.
     is_there: AtomicBool,
@@ -83,21 +65,16 @@ pub struct Gateway {
     /// Exchanges that failed since the last that succeeded, by model and by whether a log-probability was wanted: a server
     /// may fail at these alone.
     failures: Mutex<HashMap<(String, bool), u32>>,
-    hold: Mutex<Option<Hold>>,
     /// Since when everything has been limited.
     limited_since: Mutex<Option<Instant>>,
 }
 
-/// A time for which nothing is sent.
-#[derive(Debug, Clone, Copy)]
-struct Hold {
-    until: Instant,
-    spread: Duration,
-}
-
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("name", &self.endpoint.name).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("name", &self.endpoint.name)
+            .field("limits", &self.limiter.limits())
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,24 +85,21 @@ impl Gateway {
         endpoint: Endpoint,
         provider: &'static dyn Provider,
         transport: Box<dyn Transport>,
-        limits: Limits,
+        limiter: Arc<Limiter>,
         retries: Retries,
     ) -> Self {
         Self {
             endpoint,
             provider,
             transport,
-            limits,
+            limiter,
             retries,
-            requests_pace: limits.requests_per_minute.map(Pace::new),
-            tokens_pace: limits.tokens_per_minute.map(Pace::new),
             requests: AtomicU64::new(0),
             is_there: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
             unusable: watch::Sender::new(None),
             unusable_models: Mutex::new(BTreeMap::new()),
             failures: Mutex::new(HashMap::new()),
-            hold: Mutex::new(None),
             limited_since: Mutex::new(None),
         }
     }
@@ -133,7 +107,13 @@ impl Gateway {
     /// Requests at a time.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.limits.in_flight.max(1)
+        self.limiter.most()
+    }
+
+    /// What requests to the endpoint wait for, if they do.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.limiter.waiting()
     }
 
     /// Requests sent so far.
@@ -192,7 +172,7 @@ impl Gateway {
         let encoded = self.provider.encode(&call).map_err(GatewayError::Failed)?;
         let (mut failed, mut limited) = (0, 0);
         loop {
-            self.wait_for_turn(model, request, stop).await?;
+            let turn = self.turn(model, request, stop).await?;
             self.requests.fetch_add(1, Ordering::Relaxed);
             let (sent, clock) = (jiff::Timestamp::now().to_string(), Instant::now());
             let result = self.transport.send(encoded.clone()).await;
@@ -200,9 +180,14 @@ impl Gateway {
             if !matches!(result, Err(TransportError::Connection(_))) {
                 self.is_there.store(true, Ordering::Relaxed);
             }
+            if let Ok(response) = &result {
+                self.limiter.note(&self.provider.allowance(response));
+            }
             let (status, class, error) = match &result {
                 Ok(response) => match self.read(&call, response) {
                     Ok(response) => {
+                        let sign = if failed + limited == 0 { Sign::Room } else { Sign::Neutral };
+                        self.limiter.done(turn, response.usage, request, sign);
                         self.note_success(model, request);
                         tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, "answered");
                         let endpoint = self.endpoint.name.clone();
@@ -218,6 +203,13 @@ impl Gateway {
                 Err(error @ TransportError::Connection(_)) => (None, Class::Transient, format!("no connection: {error}")),
                 Err(error @ TransportError::TooLarge { .. }) => (None, Class::Fatal, error.to_string()),
             };
+            let sign = match (&class, &result) {
+                (Class::RateLimited(after), _) => Sign::Full(after.unwrap_or_default()),
+                // Whoever cannot answer in time has too much to do.
+                (_, Err(TransportError::Timeout(_))) => Sign::Full(Duration::ZERO),
+                _ => Sign::Neutral,
+            };
+            self.limiter.done(turn, None, request, sign);
             tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, error, "attempt failed");
             store.write(Write::Attempt(Attempt { key, at: sent, status, milliseconds, error: error.clone() })).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
@@ -232,8 +224,10 @@ impl Gateway {
                         let minutes = PATIENCE.as_secs() / 60;
                         return Err(self.give_up(format!("{what} (everything limited for {minutes} minutes)")));
                     }
-                    match after {
-                        Some(after) => self.hold(after),
+                    // Where the endpoint does not say how long, its quotas may.
+                    let quotas = || result.as_ref().ok().and_then(|response| self.provider.allowance(response).longest());
+                    match after.or_else(quotas) {
+                        Some(after) => self.limiter.hold(after),
                         None => self.unless_stopped(stop, tokio::time::sleep(self.backoff(limited))).await,
                     }
                     limited += 1;
@@ -340,43 +334,20 @@ impl Gateway {
         }
     }
 
-    /// Keeps every request to this endpoint back: the endpoint said for how long.
-    fn hold(&self, after: Duration) {
-        let after = after.max(SHORTEST_HOLD);
-        if let Ok(mut hold) = self.hold.lock() {
-            let until = Instant::now() + after;
-            if hold.is_none_or(|old| old.until < until) {
-                *hold = Some(Hold { until, spread: after.clamp(SPREAD.0, SPREAD.1) });
-            }
-        }
-    }
-
-    /// When to try again, if requests are being held back: not at the same instant as everybody else.
-    fn held(&self) -> Option<Instant> {
-        let hold = self.hold.lock().ok().and_then(|hold| *hold)?;
-        let jitter = hold.spread.mul_f64(rand::rng().random_range(0.0..1.0));
-        (hold.until > Instant::now()).then(|| hold.until + jitter)
-    }
-
-    async fn wait_for_turn(&self, model: &str, request: &Request, stop: &watch::Receiver<bool>) -> Result<(), GatewayError> {
-        loop {
-            self.check(model, request, stop)?;
-            if let Some(until) = self.held() {
-                self.unless_stopped(stop, tokio::time::sleep_until(until.into())).await;
-                continue;
-            }
-            self.unless_stopped(stop, async {
-                if let Some(pace) = &self.requests_pace {
-                    pace.wait(1).await;
+    /// Waits until a request may go out.
+    async fn turn(&self, model: &str, request: &Request, stop: &watch::Receiver<bool>) -> Result<Turn, GatewayError> {
+        self.check(model, request, stop)?;
+        let mut turn = None;
+        self.unless_stopped(stop, async { turn = Some(self.limiter.turn(request).await) }).await;
+        let checked = self.check(model, request, stop);
+        match (checked, turn) {
+            (Ok(()), Some(turn)) => Ok(turn),
+            (Ok(()), None) => Err(GatewayError::Stopped),
+            (Err(error), turn) => {
+                if let Some(turn) = turn {
+                    self.limiter.done(turn, Some(Usage::default()), request, Sign::Neutral);
                 }
-                if let Some(pace) = &self.tokens_pace {
-                    pace.wait(tokens(request)).await;
-                }
-            })
-            .await;
-            // A hold that began meanwhile makes the turn void.
-            if self.held().is_none() {
-                return self.check(model, request, stop);
+                Err(error)
             }
         }
     }
@@ -397,16 +368,6 @@ fn without_query(address: &str) -> &str {
 
 fn kind(model: &str, request: &Request) -> (String, bool) {
     (model.to_owned(), wants_logprob(request))
-}
-
-/// About as many tokens as a request costs: four bytes of English are one token.
-fn tokens(request: &Request) -> u32 {
-    let reply = match &request.wanted {
-        Wanted::Reply { max_tokens, .. } => *max_tokens as usize,
-        Wanted::Logprob { continuation } => continuation.len(),
-        Wanted::Options { .. } => 1,
-    };
-    u32::try_from(request.input.length() / 4 + reply).unwrap_or(u32::MAX)
 }
 
 fn shown(response: &HttpResponse) -> String {

@@ -2,10 +2,13 @@
 
 mod conversation;
 mod gateway;
+mod limiter;
 mod pace;
+mod width;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -15,7 +18,8 @@ use crate::schema::{Outcome, Record};
 use crate::store::{Store, StoreError, Write};
 
 pub use conversation::{Unreached, converse, rebuild};
-pub use gateway::{Gateway, GatewayError, Limits, Retries};
+pub use gateway::{Gateway, GatewayError, Retries};
+pub use limiter::{Limiter, Limits, Waiting};
 
 /// Something that happened in a run.
 #[derive(Debug, Clone)]
@@ -34,6 +38,13 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
+    /// Requests to an endpoint wait for something.
+    Waiting {
+        /// The endpoint.
+        endpoint: String,
+        /// What for, and how long; none when they no longer do.
+        waiting: Option<Waiting>,
+    },
     /// Nothing more can be had from an endpoint, or from one of its models.
     Unusable {
         /// The endpoint, or `endpoint/model`.
@@ -48,6 +59,9 @@ pub trait Observer: Send + Sync {
     /// Sees an event.
     fn event(&self, event: &Event);
 }
+
+/// How often it is told what requests wait for.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,7 +155,16 @@ pub async fn run(
                 .buffer_unordered(width);
             let mut tasks = std::pin::pin!(tasks);
             let mut part = Summary::default();
-            while let Some(finished) = tasks.next().await {
+            let mut clock = tokio::time::interval(TELL_EVERY);
+            loop {
+                let finished = tokio::select! {
+                    finished = tasks.next() => finished,
+                    _ = clock.tick() => {
+                        observer.event(&Event::Waiting { endpoint: name.clone(), waiting: gateway.waiting() });
+                        continue;
+                    }
+                };
+                let Some(finished) = finished else { break };
                 let record = match finished {
                     Ok(record) => record?,
                     // A panic is a defect: let it surface as one, with its own message.

@@ -1,7 +1,10 @@
 //! Spacing out what a quota allows by the minute.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
+use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 /// Seconds whose worth may go out at once after a rest. A whole minute's worth would let twice the quota through in the first
@@ -13,38 +16,61 @@ const BURST_SECONDS: u32 = 1;
 pub(super) struct Pace {
     limiter: DefaultDirectRateLimiter,
     burst: NonZeroU32,
+    per_minute: u32,
+    /// What was paid too much so far, or too little where it is negative.
+    balance: AtomicI64,
 }
 
 impl Pace {
     pub(super) fn new(per_minute: u32) -> Self {
-        let per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(per_minute.get() / 60 * BURST_SECONDS).unwrap_or(NonZeroU32::MIN);
-        Self { limiter: RateLimiter::direct(Quota::per_minute(per_minute).allow_burst(burst)), burst }
+        // With the burst no minute sees more than its quota, wherever it begins.
+        let steady = NonZeroU32::new(per_minute - per_minute / 60 * BURST_SECONDS).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(per_minute / 60 * BURST_SECONDS).unwrap_or(NonZeroU32::MIN);
+        let limiter = RateLimiter::direct(Quota::per_minute(steady).allow_burst(burst));
+        Self { limiter, burst, per_minute, balance: AtomicI64::new(0) }
     }
 
-    /// Waits until something of that cost may go out. What costs more than a burst is paid for burst by burst, so that it
-    /// neither fails nor goes out for less than it costs.
-    pub(super) async fn wait(&self, cost: u32) {
-        let mut left = cost;
+    /// Waits until something of that cost may go out, saying until when about. What costs more than a burst is paid for burst
+    /// by burst, so that it neither fails nor goes out for less than it costs.
+    pub(super) async fn wait(&self, cost: u32, waits_until: impl Fn(Instant)) {
+        // What earlier requests paid too much pays for this one; what they paid too little is paid now.
+        let cost = i64::from(cost);
+        let balance = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
+            Some(balance - balance.clamp(-i64::from(self.per_minute), cost))
+        });
+        let covered = balance.unwrap_or_default().clamp(-i64::from(self.per_minute), cost);
+        let mut left = u32::try_from(cost - covered).unwrap_or(u32::MAX);
         while let Some(part) = NonZeroU32::new(left.min(self.burst.get())) {
-            // A part is never larger than a burst, the only thing that is refused.
-            let _ = self.limiter.until_n_ready(part).await;
-            left -= part.get();
+            match self.limiter.check_n(part) {
+                Ok(Ok(())) => left -= part.get(),
+                Ok(Err(not_yet)) => {
+                    let wait = not_yet.wait_time_from(DefaultClock::default().now());
+                    let rest = f64::from(left - part.get()) / f64::from(self.per_minute.max(1)) * 60.0;
+                    waits_until(Instant::now() + wait + Duration::from_secs_f64(rest));
+                    tokio::time::sleep(wait).await;
+                }
+                // A part is never larger than a burst, the only thing that is refused.
+                Err(_) => return,
+            }
         }
+    }
+
+    /// Corrects what was paid by what it came to.
+    pub(super) fn settle(&self, paid: u32, came_to: u32) {
+        self.balance.fetch_add(i64::from(paid) - i64::from(came_to), Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     #[tokio::test]
     async fn a_rest_saves_up_one_second_and_no_more() {
         let (pace, clock) = (Pace::new(6_000), Instant::now());
         let mut sent = 0;
-        while tokio::time::timeout(Duration::from_millis(500).saturating_sub(clock.elapsed()), pace.wait(1)).await.is_ok() {
+        let left = || Duration::from_millis(500).saturating_sub(clock.elapsed());
+        while tokio::time::timeout(left(), pace.wait(1, |_| {})).await.is_ok() {
             sent += 1;
         }
         // A hundred at once, and fifty in half a second.
@@ -54,7 +80,22 @@ mod tests {
     #[tokio::test]
     async fn what_costs_more_than_a_burst_is_let_through_and_paid_for() {
         let (pace, clock) = (Pace::new(6_000), Instant::now());
-        pace.wait(140).await;
+        let told = std::cell::Cell::new(None);
+        pace.wait(140, |until| told.set(Some(until))).await;
+        let waited = clock.elapsed().as_millis();
+        assert!((380..800).contains(&waited), "{waited} ms");
+        assert!(told.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_paid_too_much_pays_for_the_next() {
+        let (pace, clock) = (Pace::new(6_000), Instant::now());
+        pace.wait(100, |_| {}).await;
+        pace.settle(100, 10);
+        pace.wait(90, |_| {}).await;
+        assert!(clock.elapsed() < Duration::from_millis(200), "{:?}", clock.elapsed());
+        pace.settle(90, 130);
+        pace.wait(10, |_| {}).await;
         let waited = clock.elapsed().as_millis();
         assert!((380..800).contains(&waited), "{waited} ms");
     }

@@ -29,4 +29,4 @@ pub use record::{
     record_id,
 };
 pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};
-pub use wire::{BoxFuture, Call, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};
+pub use wire::{Allowance, BoxFuture, Call, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};

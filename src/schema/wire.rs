@@ -86,6 +86,27 @@ pub enum Class {
     Unusable,
 }
 
+/// What an endpoint says of its quotas in the headers of a reply.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Of each quota that it names, what remains and after how long there is more.
+    pub quotas: Vec<(u64, Duration)>,
+}
+
+impl Allowance {
+    /// How long there is nothing left of some quota.
+    #[must_use]
+    pub fn used_up(&self) -> Option<Duration> {
+        self.quotas.iter().filter(|(remaining, _)| *remaining == 0).map(|&(_, reset)| reset).max()
+    }
+
+    /// The longest time until a quota is whole again.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        self.quotas.iter().map(|&(_, reset)| reset).max()
+    }
+}
+
 /// A request on its way to a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -133,4 +154,6 @@ pub trait Provider: Sync {
     fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String>;
     /// What an unsuccessful HTTP response means.
     fn classify(&self, response: &HttpResponse) -> Class;
+    /// What the headers of any response say of quotas.
+    fn allowance(&self, response: &HttpResponse) -> Allowance;
 }
