@@ -29,6 +29,8 @@ pub(super) fn table(header: &[&str]) -> Table {
 
 /// Reasons of failure that a summary shows.
 const SHOWN_REASONS: usize = 3;
+/// Warnings of one kind that are printed.
+const SHOWN_WARNINGS: usize = 5;
 /// Where the verdict stands in `VERDICT_HEADER`.
 const VERDICT_COLUMN: usize = 2;
 
@@ -79,6 +81,7 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
         }));
     }
     println!("{rows}");
+    doubtful_chance(analysis);
     if !is_lead && !baselines.is_empty() {
         println!("");
         titled(title, &BASELINE_HEADER, baselines);
@@ -93,6 +96,23 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
     }
     for refusal in &analysis.refused {
         println!("left out: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
+    }
+}
+
+/// Says which chance levels the data contradict: a verdict on them is only as good as they are.
+fn doubtful_chance(analysis: &Analysis) {
+    let warnings = || {
+        let curves = analysis.curves.iter().filter(|curve| curve.discontinuous);
+        curves.filter_map(|curve| Some((curve, curve.evidence.iter().find(|evidence| evidence.part == "chance")?)))
+    };
+    for (curve, evidence) in warnings().take(SHOWN_WARNINGS) {
+        let parts = [&curve.task, &curve.prompt, &curve.family].map(String::as_str);
+        let name: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        println!("warning: {}: {}", name.join("/"), evidence.words);
+    }
+    let more = warnings().count().saturating_sub(SHOWN_WARNINGS);
+    if more > 0 {
+        println!("and {more} more curves whose chance level is in doubt; the report names them");
     }
 }
 

@@ -79,9 +79,10 @@ pub(super) fn analyze_file(file: &Path, axis: Option<&str>, pool: bool, out: &Pa
     Ok(exit::DONE)
 }
 
-/// Whether an argument names a file of scores, and not a run.
+/// Whether an argument names a file of scores, and not a run: by its name, or because it is there.
 pub(super) fn is_file(what: &str) -> bool {
-    Path::new(what).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    let path = Path::new(what);
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) || path.is_file()
 }
 
 /// The analysis of a file of scores.

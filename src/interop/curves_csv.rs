@@ -91,7 +91,7 @@ pub enum FileError {
         source: csv::Error,
     },
     /// A column that must be there.
-    #[error("{}: no column for the {what}; one of: {}", path.display(), names.join(", "))]
+    #[error("{}: no column for the {what}, which is called one of: {}; the first line has: {found}", path.display(), names.join(", "))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -99,6 +99,8 @@ pub enum FileError {
         what: &'static str,
         /// The names it may have.
         names: Vec<&'static str>,
+        /// The first line.
+        found: String,
     },
     /// A cell that does not hold what its column should.
     #[error("{}:{line}: column {column}: `{found}` is not a number", path.display())]
@@ -113,10 +115,12 @@ pub enum FileError {
         found: String,
     },
     /// Nothing to analyse.
-    #[error("{}: no line holds a bounded score of a model whose scale is known", path.display())]
+    #[error("{}: no line holds a bounded score of a model whose scale is known{notes}", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
+        /// What was left out, if anything was.
+        notes: String,
     },
 }
 
@@ -186,7 +190,11 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
     for column in [&TASK, &MODEL, &SCORE] {
         if !columns.contains_key(column.what) {
             let names = column.names.iter().map(|(name, _)| *name).collect();
-            return Err(FileError::Missing { path: path.to_owned(), what: column.what, names });
+            let found = match header.iter().collect::<Vec<_>>().join(", ") {
+                nothing if nothing.trim().is_empty() => "nothing".to_owned(),
+                found => found,
+            };
+            return Err(FileError::Missing { path: path.to_owned(), what: column.what, names, found });
         }
     }
     let reader = Reader { path, columns };
@@ -199,7 +207,7 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
         }
     }
     if empty > 0 {
-        notes.push(format!("{empty} lines without a score, or of no items, are left out"));
+        notes.push(format!("left out, having no score or no items: {}", lines(empty)));
     }
     let key = |one: &PublishedScore| {
         let Scale { seed, checkpoint, .. } = one.scale;
@@ -208,14 +216,14 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
     let known: std::collections::BTreeSet<_> = scores.iter().map(key).collect();
     if known.len() < scores.len() {
         notes.push(format!(
-            "{} lines are of a model, task, prompt and metric that another line is of too; each counts as a model",
-            scores.len() - known.len()
+            "of a model, task, prompt and metric that another line is of too: {}; each counts as a model",
+            lines(scores.len() - known.len())
         ));
     }
     let unbounded = |one: &PublishedScore| UNBOUNDED.iter().any(|word| one.metric.to_lowercase().contains(word));
     let left_out = scores.iter().filter(|one| unbounded(one)).count();
     if left_out > 0 {
-        notes.push(format!("{left_out} scores of metrics without a ceiling ({}) are left out", UNBOUNDED.join(", ")));
+        notes.push(format!("left out, of metrics without a ceiling ({}): {}", UNBOUNDED.join(", "), lines(left_out)));
         scores.retain(|one| !unbounded(one));
     }
     let has_place = |one: &PublishedScore| {
@@ -224,15 +232,21 @@ pub fn read_curves(path: &Path) -> Result<CurvesFile, FileError> {
     let placeless = scores.iter().filter(|one| !has_place(one)).count();
     if placeless > 0 {
         notes
-            .push(format!("{placeless} scores of models without FLOPs, parameters, tokens or loss above zero are left out"));
+            .push(format!("left out, of models without FLOPs, parameters, tokens or loss above zero: {}", lines(placeless)));
         scores.retain(has_place);
     }
     if scores.is_empty() {
-        return Err(FileError::Empty { path: path.to_owned() });
+        let left_out: Vec<String> = notes.into_iter().filter(|note| note.starts_with("left out")).collect();
+        let notes = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join("; ")) };
+        return Err(FileError::Empty { path: path.to_owned(), notes });
     }
     last_steps_are_final(&mut scores, &mut notes);
     settle(&mut scores, &mut notes);
     Ok(CurvesFile { scores, notes })
+}
+
+fn lines(count: usize) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 fn read_line(reader: &Reader<'_>, record: &StringRecord) -> Result<Option<PublishedScore>, FileError> {
@@ -365,7 +379,7 @@ fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
         }
     }
     if outside > 0 {
-        notes.push(format!("{outside} scores lie outside 0 to 1 and are taken for the nearer end"));
+        notes.push(format!("outside 0 to 1, and taken for the nearer end: {}", lines(outside)));
     }
     if !percent.is_empty() {
         notes.push(format!("scores in percent, divided by 100: {}", percent.join(", ")));
@@ -379,7 +393,10 @@ fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
     }
     let impossible = scores.iter().filter(|one| one.chance.is_some_and(|chance| !(0.0..1.0).contains(&chance))).count();
     if impossible > 0 {
-        notes.push(format!("{impossible} scores have a chance level that is none, below 0 or not below 1; it is not used"));
+        notes.push(format!(
+            "with a chance level that is none, below 0 or not below 1, which is not used: {}",
+            lines(impossible)
+        ));
         for one in scores.iter_mut() {
             one.chance = one.chance.filter(|chance| (0.0..1.0).contains(chance));
         }
@@ -387,7 +404,7 @@ fn settle(scores: &mut [PublishedScore], notes: &mut Vec<String>) {
     let without = scores.iter().filter(|one| one.chance.is_none()).count();
     if without > 0 {
         notes.push(format!(
-            "{without} of {} scores have no chance level; their curves are judged by trend alone",
+            "{without} of {} scores have no chance level; a curve without any is judged by trend alone",
             scores.len()
         ));
     }
@@ -449,9 +466,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_its_place() {
         let message = |text: &str| read(text).unwrap_err().to_string();
-        assert!(message("task,model\nx,a\n").contains("no column for the score; one of: score, accuracy"));
+        assert!(message("task,model\nx,a\n").contains("score, accuracy, value, acc; the first line has: task, model"));
         assert!(message("task,model,score\nx,a,high\n").contains("curves.csv:2: column score: `high` is not a number"));
         assert!(message("task,model,score\nx,a,\n").contains("no line holds a bounded score"));
-        assert!(message("task,model,score,params\nx,a,0.5,-9\n").contains("whose scale is known"));
+        assert!(
+            message("task,model,score,params\nx,a,0.5,-9\n").contains("whose scale is known (left out, of models without")
+        );
+        assert!(message("").contains("the first line has: nothing"));
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers and text as a reader wants them, one way for all reports.
 
-use crate::schema::{Axis, Point, SlicePoint, Verdict};
+use crate::schema::{Axis, Point, RunManifest, SlicePoint, Verdict};
 
 /// The scales of an axis in words.
 pub(super) const LOG: &str = "log scale";
@@ -132,4 +132,19 @@ pub(super) fn markdown(text: &str) -> String {
         }
     }
     out
+}
+
+/// Where a report comes from: the program, and the run or the file of scores, which nobody began and which has no samples.
+pub(super) fn origin(manifest: &RunManifest) -> Vec<String> {
+    let mut parts = vec![format!("onset {}", manifest.program)];
+    if manifest.started.is_empty() {
+        parts.push(format!("published scores: {}", manifest.run));
+        parts.push(format!("seed {}", manifest.seed));
+    } else {
+        parts.push(format!("run {}", manifest.run));
+        parts.push(format!("begun {}", manifest.started));
+        parts.push(format!("seed {}", manifest.seed));
+        parts.push(format!("{} samples per task", manifest.samples));
+    }
+    parts
 }

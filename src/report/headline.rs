@@ -117,7 +117,7 @@ fn finding(view: &TaskView<'_>, order: &Order) -> Option<String> {
     for (index, (above, others)) in groups.iter().enumerate() {
         let others = others.join(", ");
         words += &match above {
-            None => format!("; never with {others}"),
+            None => format!("; not seen with {others}"),
             Some(_) if index == here => continue,
             Some(scale) if index < here => {
                 format!("; sooner, at {} {unit}, with {others}", format::scale(&shaped.axis, *scale))

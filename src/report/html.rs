@@ -24,13 +24,11 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
         style::PAGE
     );
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "<p class=\"eyebrow\">Run {} · {}</p><h1>{}</h1>",
-        escape(&manifest.run),
-        escape(&manifest.started),
-        escape(title)
-    );
+    let of = match manifest.started.as_str() {
+        "" => format!("Published scores: {}", manifest.run),
+        started => format!("Run {} · {started}", manifest.run),
+    };
+    let _ = writeln!(out, "<p class=\"eyebrow\">{}</p><h1>{}</h1>", escape(&of), escape(title));
     if let Some(Lead { findings: pairs, .. }) = &lead {
         findings(&mut out, pairs);
         let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
@@ -229,7 +227,7 @@ pub(super) fn order_words(view: &TaskView<'_>, order: &Order) -> String {
         .map(|(prompt, above)| {
             let name = view.label(prompt, &order.family);
             above.map_or_else(
-                || format!("{name} (never)"),
+                || format!("{name} (not seen)"),
                 |x| format!("{name} ({} {})", format::scale(axis, x), format::unit(axis)),
             )
         })
@@ -362,12 +360,5 @@ fn footer(out: &mut String, manifest: &RunManifest, analysis: &Analysis) {
         }
         out.push_str("</ul>");
     }
-    let _ = writeln!(
-        out,
-        "<p class=\"muted\">onset {} · run {} · seed {} · {} samples per task</p></section>",
-        escape(&manifest.program),
-        escape(&manifest.run),
-        manifest.seed,
-        manifest.samples
-    );
+    let _ = writeln!(out, "<p class=\"muted\">{}</p></section>", escape(&format::origin(manifest).join(" · ")));
 }

@@ -54,15 +54,7 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
         let (task, prompt, reason) = (markdown(&refusal.task), markdown(&refusal.prompt), markdown(&refusal.reason));
         let _ = writeln!(out, "Left out: {task} with {prompt}: {reason}\n");
     }
-    let _ = writeln!(
-        out,
-        "onset {}, run {}, begun {}, seed {}, {} samples per task",
-        markdown(&manifest.program),
-        markdown(&manifest.run),
-        markdown(&manifest.started),
-        manifest.seed,
-        manifest.samples
-    );
+    let _ = writeln!(out, "{}", markdown(&format::origin(manifest).join(", ")));
     out
 }
 

@@ -363,7 +363,7 @@ fn the_headline_says_what_emerges_where_and_what_brings_it_forward() {
     let page = &texts()["report.md"];
     assert!(page.starts_with("# 1 of 2 abilities emerges\n"), "{page}");
     let finding = page.lines().find(|line| line.starts_with("- **addition-3**")).unwrap();
-    let words = "- **addition-3** emerges between 1.1e11 and 6.5e11 FLOPs with scratchpad &lt;&amp;\">; later, at 2.3e13 FLOPs, with few-shot; never with calculator";
+    let words = "- **addition-3** emerges between 1.1e11 and 6.5e11 FLOPs with scratchpad &lt;&amp;\">; later, at 2.3e13 FLOPs, with few-shot; not seen with calculator";
     assert_eq!(finding, words);
     assert!(
         page.contains("Not seen to emerge: word-in-context: unresolved with few-shot; smooth with scratchpad &lt;&amp;\">.")
