@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use onset::plan::{Plan, Selection};
-use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, Summary};
+use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending, Summary};
 use onset::schema::{Outcome, Record};
 use onset::store::Store;
 use onset::transport::Network;
@@ -103,10 +103,11 @@ async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch:
     };
     let network = Network::new(&spec.base_url, Vec::new(), timeout).unwrap();
     let planned = plan.endpoint(&spec.name).unwrap();
-    let gateway =
-        Gateway::new(planned.endpoint.clone(), planned.provider, Box::new(network), Arc::new(Limiter::new(limits)), retries);
-    let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
     let store = Store::open(&directory.join("onset.db")).unwrap();
+    let spending = Spending::new(&plan.run, plan.prices.clone(), None, &store).unwrap();
+    let (limiter, endpoint) = (Arc::new(Limiter::new(limits)), planned.endpoint.clone());
+    let gateway = Gateway::new(endpoint, planned.provider, Box::new(network), limiter, Arc::new(spending), retries);
+    let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
     let summary =
         onset::runner::run(Arc::clone(&plan), store.clone(), gateways, Options::default(), stop, Arc::new(Unseen)).await;
     (summary.unwrap(), Arc::into_inner(plan).unwrap(), store)

@@ -10,6 +10,9 @@
 /// Running the built program in a directory of its own.
 mod program;
 
+/// An endpoint of raw bytes that misbehaves as it is told.
+mod chaos;
+
 /// No blind strategy beats the chance level that a task states.
 mod chance;
 mod exchanges;
@@ -21,5 +24,7 @@ mod house;
 mod mistakes;
 /// The whole path on small embedded models, twice.
 mod pipeline;
+/// What becomes of records when an endpoint misbehaves, and of a run that is killed under a budget.
+mod reliability;
 /// A run killed at random moments against a separate server.
 mod resume;

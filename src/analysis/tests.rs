@@ -94,6 +94,8 @@ fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcom
         answer: None,
         target: sample.to_string(),
         detail: None,
+        method: None,
+        reply_tokens: None,
         exchanges: Vec::new(),
         scores: vec![
             Score { scorer: "exact-match".into(), value: outcome.is_scored().then_some(value) },

@@ -26,7 +26,7 @@ mod exit {
     pub(super) const DONE: u8 = 0;
     /// Usage or configuration.
     pub(super) const USAGE: u8 = 2;
-    /// Done, but records failed; `--retry-failed` may mend them.
+    /// Done, but records failed, and `--retry-failed` may mend them; or the budget was used up before the end.
     pub(super) const FAILED_RECORDS: u8 = 3;
     /// An endpoint is unusable.
     pub(super) const UNUSABLE: u8 = 4;
@@ -95,6 +95,11 @@ struct What {
     out: PathBuf,
 }
 
+fn dollars(text: &str) -> Result<f64, String> {
+    let dollars = text.strip_prefix('$').unwrap_or(text).parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd >= 0.0);
+    dollars.ok_or_else(|| "an amount of US dollars, as 2.50".to_owned())
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Plan, send what is missing, score, analyse, report.
@@ -107,6 +112,9 @@ enum Command {
         /// Try every request once.
         #[arg(long)]
         no_retry: bool,
+        /// Most that the run may cost, in US dollars, earlier goes at it included; what there is no room for stays to be done.
+        #[arg(long, value_name = "USD", value_parser = dollars)]
+        budget: Option<f64>,
     },
     /// What a run would send, and what the store already has; sends nothing.
     Plan {
@@ -241,9 +249,10 @@ pub fn main() -> ExitCode {
         what: What { out: "results".into(), ..What::default() },
         retry_failed: false,
         no_retry: false,
+        budget: None,
     });
     let result = match command {
-        Command::Run { what, retry_failed, no_retry } => run::run(&what, retry_failed, no_retry, global),
+        Command::Run { what, retry_failed, no_retry, budget } => run::run(&what, retry_failed, no_retry, budget, global),
         Command::Plan { what } => plan::plan(&what, global),
         Command::Score { what } => run::score(&what, global),
         Command::Analyze { what: Some(file), x, pool, results } if report::is_file(&file) => {

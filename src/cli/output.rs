@@ -13,7 +13,7 @@ use crate::report::{
     BASELINE_HEADER, COLLAPSE, MARKS, SIZES_HEADER, VERDICT_HEADER, baseline_rows, collapse_rows, pairs_lead, size_rows,
     verdict_rows,
 };
-use crate::runner::Summary;
+use crate::runner::{Spending, Summary};
 use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
 
 pub(super) fn table(header: &[&str]) -> Table {
@@ -116,10 +116,12 @@ fn doubtful_chance(analysis: &Analysis) {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that a run left")]
 pub(super) fn summary(
     plan: &Plan,
     manifest: &RunManifest,
     summary: &Summary,
+    spending: &Spending,
     found: &Analysis,
     elapsed: Duration,
     out: &Path,
@@ -136,7 +138,8 @@ pub(super) fn summary(
             json!({
                 "run": plan.run, "planned": plan.len(), "records": records, "requests": summary.requests,
                 "outcomes": outcomes, "incomplete": summary.incomplete, "interrupted": summary.interrupted,
-                "unusable": summary.unusable, "seconds": elapsed.as_secs_f64(),
+                "unusable": summary.unusable, "spent_usd": (!plan.prices.is_empty()).then(|| spending.spent().usd),
+                "over_budget": spending.used_up().is_some(), "seconds": elapsed.as_secs_f64(),
                 "directory": directory.display().to_string(), "analysis": found,
             })
         );
@@ -153,6 +156,20 @@ pub(super) fn summary(
     );
     for (endpoint, reason) in &summary.unusable {
         println!("{endpoint} cannot be used: {reason}");
+    }
+    if !plan.prices.is_empty() {
+        let spent = spending.spent();
+        let unknown = match spent.unknown {
+            0 => String::new(),
+            count => format!(
+                ", of which {:.4} USD is the worst case of {count} requests of which no whole reply came back",
+                spent.unknown_usd
+            ),
+        };
+        println!("the run has cost {:.4} USD by the prices of the configuration{unknown}", spent.usd);
+    }
+    if let Some(budget) = spending.used_up() {
+        println!("the budget of {budget} USD has no room for more: the results are partial, and a larger --budget goes on");
     }
     if summary.incomplete > 0 {
         println!("{} records lack a log-probability: --retry-failed asks for it again", summary.incomplete);

@@ -1,6 +1,6 @@
 //! `onset plan`: what a run would send, per endpoint; nothing is sent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
@@ -12,15 +12,18 @@ use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
 use crate::plan::{Plan, Unit};
 use crate::runner::rebuild;
-use crate::schema::Record;
+use crate::schema::{Price, Record};
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
 const BYTES_PER_TOKEN: usize = 4;
 
-/// What one endpoint would be asked.
+/// What one model would be asked.
 #[derive(Debug, Default, Clone, Copy)]
-struct Load {
+struct Load<'a> {
+    model: &'a str,
+    /// What a model's price makes of it; none without a price.
+    price: Option<Price>,
     records: usize,
     /// Records that the store can already answer.
     there: usize,
@@ -31,7 +34,12 @@ struct Load {
     reply_tokens: usize,
 }
 
-impl Load {
+impl Load<'_> {
+    /// US dollars, if every reply were as long as it may be.
+    fn usd(&self) -> Option<f64> {
+        Some(self.price?.of(self.prompt_tokens() as u64, self.reply_tokens as u64))
+    }
+
     fn prompt_tokens(&self) -> usize {
         self.prompt_bytes.div_ceil(BYTES_PER_TOKEN)
     }
@@ -45,24 +53,54 @@ impl Load {
     }
 }
 
+/// The load of one endpoint, by model.
+struct EndpointLoad<'a> {
+    spec: &'a EndpointSpec,
+    /// In the order of the configuration.
+    models: BTreeMap<usize, Load<'a>>,
+}
+
+impl EndpointLoad<'_> {
+    fn sum(&self, of: impl Fn(&Load<'_>) -> usize) -> usize {
+        self.models.values().map(of).sum()
+    }
+}
+
+/// US dollars for all, of the models that have a price.
+fn cost(loads: &[EndpointLoad<'_>]) -> Option<f64> {
+    loads.iter().flat_map(|load| load.models.values()).filter_map(Load::usd).reduce(|a, b| a + b)
+}
+
+/// Minutes for all: accounts are asked side by side, and the models of one share its limits.
+fn minutes(loads: &[EndpointLoad<'_>]) -> Option<f64> {
+    let mut accounts: BTreeMap<&str, f64> = BTreeMap::new();
+    for load in loads {
+        for minutes in load.models.values().filter_map(|model| model.minutes(load.spec)) {
+            *accounts.entry(&load.spec.account).or_default() += minutes;
+        }
+    }
+    accounts.into_values().reduce(f64::max)
+}
+
 pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     let (workspace, plan) = prepare(what, global)?;
     let store = if store_path(&what.out).exists() { Some(open(&what.out)?) } else { None };
     let mut loads = Vec::new();
     for spec in &workspace.config.endpoints {
-        let load = load(&plan, spec, store.as_ref())?;
-        if load.records > 0 {
-            loads.push((spec, load));
+        let load = EndpointLoad { spec, models: load(&plan, spec, store.as_ref())? };
+        if !load.models.is_empty() {
+            loads.push(load);
         }
     }
     if global.json {
-        let endpoints: Vec<_> = loads.iter().map(|(spec, load)| endpoint(spec, load)).collect();
+        let endpoints: Vec<_> = loads.iter().map(endpoint).collect();
         println!(
             "{}",
             json!({
-                "run": plan.run, "records": plan.len(), "there": loads.iter().map(|(_, load)| load.there).sum::<usize>(),
+                "run": plan.run, "records": plan.len(), "there": loads.iter().map(|load| load.sum(|one| one.there)).sum::<usize>(),
                 "endpoints": endpoints, "tasks": plan.tasks.len(), "cells": plan.cells.len(), "prompts": plan.prompts.len(),
-                "models": plan.models, "samples": plan.samples, "refused": plan.refused,
+                "models": plan.models, "samples": plan.samples, "refused": plan.refused, "usd": cost(&loads),
+                "minutes": minutes(&loads),
             })
         );
         return Ok(exit::DONE);
@@ -76,16 +114,37 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
         plan.models.len(),
         plan.samples
     );
-    let header =
-        ["endpoint", "records", "there", "requests at least", "prompt tokens about", "reply tokens at most", "time"];
+    let header = [
+        "model",
+        "endpoint",
+        "records",
+        "there",
+        "requests at least",
+        "prompt tokens about",
+        "reply tokens at most",
+        "cost at most about",
+        "time by the limits",
+    ];
     let mut rows = output::table(&header);
-    for (spec, load) in &loads {
-        let time =
-            load.minutes(spec).map_or_else(|| "no limits".to_owned(), |minutes| format!("{minutes:.1} min by its limits"));
-        let counts = [load.records, load.there, load.requests, load.prompt_tokens(), load.reply_tokens];
-        rows.add_row([vec![spec.name.clone()], counts.map(|count| count.to_string()).to_vec(), vec![time]].concat());
+    let dollars = |usd: Option<f64>| usd.map_or_else(|| "no price".to_owned(), |usd| format!("{usd:.4} USD"));
+    let time = |minutes: Option<f64>| minutes.map_or_else(|| "no limits".to_owned(), |minutes| format!("{minutes:.1} min"));
+    for EndpointLoad { spec, models } in &loads {
+        for load in models.values() {
+            let counts = [load.records, load.there, load.requests, load.prompt_tokens(), load.reply_tokens];
+            let names = vec![load.model.to_owned(), spec.name.clone()];
+            let last = vec![dollars(load.usd()), time(load.minutes(spec))];
+            rows.add_row([names, counts.map(|count| count.to_string()).to_vec(), last].concat());
+        }
     }
     println!("{rows}");
+    if let Some(usd) = cost(&loads) {
+        let without = loads.iter().flat_map(|load| load.models.values()).filter(|load| load.price.is_none()).count();
+        let beside = if without > 0 { format!(", and what {without} models without a price cost") } else { String::new() };
+        println!("all: at most about {usd:.4} USD{beside}; --budget holds a run to an amount");
+    }
+    if let Some(minutes) = minutes(&loads) {
+        println!("all: {minutes:.1} min by the limits");
+    }
     for refusal in &plan.refused {
         println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
     }
@@ -104,20 +163,34 @@ fn cells(plan: &Plan) {
     println!("{rows}");
 }
 
-fn endpoint(spec: &EndpointSpec, load: &Load) -> serde_json::Value {
+fn endpoint(load: &EndpointLoad<'_>) -> serde_json::Value {
+    let spec = load.spec;
+    let one = |load: &Load<'_>| {
+        json!({
+            "name": load.model, "records": load.records, "there": load.there, "requests": load.requests,
+            "prompt_tokens": load.prompt_tokens(), "reply_tokens": load.reply_tokens, "usd": load.usd(),
+            "minutes": load.minutes(spec),
+        })
+    };
+    let models: Vec<_> = load.models.values().map(one).collect();
     json!({
-        "name": spec.name, "records": load.records, "there": load.there, "requests": load.requests,
-        "prompt_tokens": load.prompt_tokens(), "reply_tokens": load.reply_tokens, "minutes": load.minutes(spec),
+        "name": load.spec.name, "records": load.sum(|one| one.records), "there": load.sum(|one| one.there),
+        "requests": load.sum(|one| one.requests), "prompt_tokens": load.sum(|one| one.prompt_tokens()),
+        "reply_tokens": load.sum(|one| one.reply_tokens), "models": models,
+        "minutes": load.models.values().filter_map(|model| model.minutes(load.spec)).reduce(|a, b| a + b),
     })
 }
 
-fn load(plan: &Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<Load, Problem> {
+fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<BTreeMap<usize, Load<'a>>, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Problem::other)?;
     let records = store.map_or(Ok(Vec::new()), |store| store.records(&plan.run)).map_err(Problem::other)?;
     let known: HashSet<String> = records.iter().map(Record::id).collect();
-    let mut load = Load::default();
+    let mut loads: BTreeMap<usize, Load<'_>> = BTreeMap::new();
     for unit in plan.units(&spec.name) {
         let Some(parts) = plan.parts(unit) else { continue };
+        let load = loads.entry(unit.model).or_default();
+        load.model = &parts.model.name;
+        load.price = plan.prices.get(&parts.model.name).copied();
         load.records += 1;
         if known.contains(&parts.record_id()) || is_stored(plan, unit, store, &runtime)? {
             load.there += 1;
@@ -128,7 +201,7 @@ fn load(plan: &Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<Load,
         load.prompt_bytes += requests * parts.start().map_err(Problem::other)?.length();
         load.reply_tokens += parts.max_tokens() as usize;
     }
-    Ok(load)
+    Ok(loads)
 }
 
 /// Whether other runs have left all that a record needs.

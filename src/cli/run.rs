@@ -14,7 +14,7 @@ use super::{Global, What, exit, output};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
-use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries};
+use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
 use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
 use crate::server;
 use crate::store::{Store, Write};
@@ -76,7 +76,13 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
-fn gateway(spec: &EndpointSpec, plan: &Plan, limiter: Arc<Limiter>, retries: Retries) -> Result<Gateway, Problem> {
+fn gateway(
+    spec: &EndpointSpec,
+    plan: &Plan,
+    limiter: Arc<Limiter>,
+    spending: Arc<Spending>,
+    retries: Retries,
+) -> Result<Gateway, Problem> {
     let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
     let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
         let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
@@ -94,12 +100,39 @@ fn gateway(spec: &EndpointSpec, plan: &Plan, limiter: Arc<Limiter>, retries: Ret
         }
         Box::new(Network::new(&spec.base_url, headers, timeout).map_err(Problem::other)?)
     };
-    Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limiter, retries))
+    Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limiter, spending, retries))
 }
 
-pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Global) -> Result<u8, Problem> {
+/// A budget can only be held where every request has a price.
+fn check_prices(workspace: &Workspace, plan: &Plan) -> Result<(), Problem> {
+    let is_free = |name: &str| workspace.config.endpoints.iter().any(|spec| spec.name == name && spec.base_url == EMBEDDED);
+    let unknown: Vec<&str> = plan
+        .models
+        .iter()
+        .filter(|model| !plan.prices.contains_key(&model.name) && !is_free(&model.endpoint))
+        .map(|model| model.name.as_str())
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::with_help(
+        format!("--budget needs the price of every model, and there is none of {}", unknown.join(", ")),
+        "price = { input = 0.10, output = 0.40 } at the model, in US dollars per million tokens; both 0 where it costs nothing",
+    ))
+}
+
+pub(super) fn run(
+    what: &What,
+    retry_failed: bool,
+    no_retry: bool,
+    budget: Option<f64>,
+    global: &Global,
+) -> Result<u8, Problem> {
     let started = Instant::now();
     let (workspace, plan) = prepare(what, global)?;
+    if budget.is_some() {
+        check_prices(&workspace, &plan)?;
+    }
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
@@ -112,6 +145,8 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
             manifest
         }
     };
+    let spending = Spending::new(&plan.run, plan.prices.clone(), budget, &store).map_err(Problem::other)?;
+    let spending = Arc::new(spending);
     let retries = if no_retry { Retries { most: 0, ..RETRIES } } else { RETRIES };
     let summary = runtime.block_on(async {
         let (mut gateways, mut limiters) = (HashMap::new(), HashMap::new());
@@ -121,7 +156,10 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
                 let limits = Limits { in_flight, requests_per_minute, tokens_per_minute };
                 // Endpoints of one account share its limits.
                 let limiter = limiters.entry(spec.account.clone()).or_insert_with(|| Arc::new(Limiter::new(limits)));
-                gateways.insert(spec.name.clone(), Arc::new(gateway(spec, &plan, Arc::clone(limiter), retries)?));
+                gateways.insert(
+                    spec.name.clone(),
+                    Arc::new(gateway(spec, &plan, Arc::clone(limiter), Arc::clone(&spending), retries)?),
+                );
             }
         }
         let models: Vec<&str> = plan.models.iter().map(|model| model.name.as_str()).collect();
@@ -149,7 +187,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
     })?;
     let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
-    output::summary(&plan, &manifest, &summary, &analysis, started.elapsed(), &what.out, global);
+    output::summary(&plan, &manifest, &summary, &spending, &analysis, started.elapsed(), &what.out, global);
     let failed = summary.outcomes.get(&Outcome::Failed).copied().unwrap_or_default();
     if failed + summary.incomplete > 0 {
         output::reasons(&store.records(&plan.run).map_err(Problem::other)?, global);
@@ -158,7 +196,7 @@ pub(super) fn run(what: &What, retry_failed: bool, no_retry: bool, global: &Glob
         exit::INTERRUPTED
     } else if !summary.unusable.is_empty() {
         exit::UNUSABLE
-    } else if failed + summary.incomplete > 0 {
+    } else if failed + summary.incomplete > 0 || spending.used_up().is_some() {
         exit::FAILED_RECORDS
     } else {
         exit::DONE

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use crate::schema::Price;
+
 pub use prompt_file::{PromptFile, read_prompt};
 pub use shipped::{SHIPPED_CONFIG, SHIPPED_PROMPTS, SHIPPED_TASKS};
 pub use source::{Diagnostic, Diagnostics, Located, Place, Source, suggestion};
@@ -173,6 +175,8 @@ pub struct ModelSpec {
     pub seed: Option<u64>,
     /// Training step, for a checkpoint that is not the last.
     pub checkpoint: Option<u64>,
+    /// What it costs.
+    pub price: Option<Price>,
 }
 
 /// The models of a family.
@@ -489,6 +493,7 @@ fn read_model(mut table: Table, shared_tokens: Option<f64>, problems: &mut Diagn
     let (params, own_tokens, flops, loss) = (number("params"), number("tokens"), number("flops"), number("loss"));
     let mut whole = |key: &'static str| table.take(key).and_then(|node| node.integer(0, problems)).map(i64::unsigned_abs);
     let (seed, checkpoint) = (whole("seed"), whole("checkpoint"));
+    let price = table.take("price").and_then(|node| read_price(node.table(problems)?, problems));
     table.finish(problems);
     if let (Some(name), Some(_), None) = (&name, checkpoint, own_tokens) {
         let message = format!("the checkpoint `{}` does not say how many tokens it was trained on", name.value);
@@ -496,5 +501,16 @@ fn read_model(mut table: Table, shared_tokens: Option<f64>, problems: &mut Diagn
     }
     let tokens = own_tokens.or(shared_tokens);
     let flops = flops.or_else(|| Some(6.0 * params? * tokens?));
-    Some(ModelSpec { name: name?, params, tokens, flops, loss, seed, checkpoint })
+    Some(ModelSpec { name: name?, params, tokens, flops, loss, seed, checkpoint, price })
+}
+
+/// Dollars for a million tokens: more is a slip of units.
+const HIGHEST_PRICE: f64 = 1e5;
+
+fn read_price(mut table: Table, problems: &mut Diagnostics) -> Option<Price> {
+    let mut price =
+        |key: &'static str| table.require(key, problems).and_then(|node| node.within(0.0, HIGHEST_PRICE, problems));
+    let (input, output) = (price("input"), price("output"));
+    table.finish(problems);
+    Some(Price { input: input?, output: output? })
 }

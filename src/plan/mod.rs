@@ -4,13 +4,14 @@ pub mod corpus;
 pub mod recipe;
 mod resolve;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::prompting::example;
 use crate::prompting::template::{Template, TemplateError};
 use crate::schema::{
-    Case, Chat, ChatTemplate, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Prompt, Provider, Refusal, Request,
-    RunManifest, Sample, SampleSet, Scoring, Task, Technique, ToolSpec, Wanted,
+    Case, Chat, ChatTemplate, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Price, Prompt, Provider, Refusal,
+    Request, RunManifest, Sample, SampleSet, Scoring, Task, Technique, ToolSpec, Wanted,
 };
 use crate::scorers;
 
@@ -114,6 +115,8 @@ pub struct Plan {
     pub endpoints: Vec<PlannedEndpoint>,
     /// The models.
     pub models: Vec<ModelEntry>,
+    /// What models cost, by name. No part of the run: a price may change.
+    pub prices: BTreeMap<String, Price>,
     /// The cells.
     pub cells: Vec<Cell>,
     /// Pairs that do not go together.
@@ -312,6 +315,13 @@ impl<'a> Parts<'a> {
             function: self.function(),
             max_tokens: self.max_tokens(),
         }
+    }
+
+    /// How log-probabilities are had, where a scorer of the task needs any.
+    #[must_use]
+    pub fn method(&self) -> Option<Scoring> {
+        let needs_any = self.task.scorers().filter_map(scorers::find).any(|scorer| scorer.need() != Need::Reply);
+        needs_any.then_some(self.endpoint.endpoint.scoring)
     }
 
     /// The log-probabilities that the scorers of the task need and the endpoint can give, in the order in which they are

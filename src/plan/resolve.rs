@@ -90,6 +90,11 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
             }
         }
     }
+    let listed = config.families.iter().filter_map(|family| match &family.models {
+        ModelsSpec::Listed(models) => Some(models),
+        ModelsSpec::All(_) => None,
+    });
+    let prices = listed.flatten().filter_map(|model| Some((model.name.value.clone(), model.price?))).collect();
     if cells.is_empty() && problems.is_empty() {
         let reasons: BTreeSet<String> = refused.iter().map(|refusal| refusal.reason.clone()).collect();
         let reasons: Vec<String> = reasons.into_iter().collect();
@@ -111,6 +116,7 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
             .filter(|planned| models.iter().any(|model| model.endpoint == planned.endpoint.name))
             .collect(),
         models,
+        prices,
         cells,
         refused,
     };

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::gateway::{Gateway, GatewayError};
 use crate::plan::{Parts, Plan, Probability, Unit};
 use crate::schema::{
-    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, Request, Response, Score, Step, Turn,
+    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, Request, Response, Score, Step, Turn, Wanted,
 };
 use crate::store::{Store, StoreError};
 use crate::{scorers, tools};
@@ -17,7 +17,8 @@ use crate::{scorers, tools};
 pub enum Unreached {
     /// The exchange failed, in words.
     Failed(String),
-    /// The endpoint cannot be used, the run is being stopped, or the reply is not in the store: the record stays to be done.
+    /// The endpoint cannot be used, the budget is used up, the run is being stopped, or the reply is not in the store: the record
+    /// stays to be done.
     Pending,
     /// The store failed.
     Store(StoreError),
@@ -43,7 +44,7 @@ impl Source for Asking<'_> {
             let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
             exchange.await.map_err(|error| match error {
                 GatewayError::Failed(reason) => Unreached::Failed(reason),
-                GatewayError::Unusable(_) | GatewayError::Stopped => Unreached::Pending,
+                GatewayError::Unusable(_) | GatewayError::OverBudget(_) | GatewayError::Stopped => Unreached::Pending,
                 GatewayError::Store(error) => Unreached::Store(error),
             })
         })
@@ -82,7 +83,7 @@ pub async fn converse(
 ) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
     let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store, stop };
-    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
+    Conversation { plan, parts, store, source: &source, exchanges: Vec::new(), reply_tokens: None }.lead().await
 }
 
 /// Rebuilds a record from the store alone; none when a reply it needs was never had.
@@ -92,7 +93,7 @@ pub async fn converse(
 pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, StoreError> {
     let Some(parts) = plan.parts(unit) else { return Ok(None) };
     let source = Nobody { plan, parts, store };
-    Conversation { plan, parts, store, source: &source, exchanges: Vec::new() }.lead().await
+    Conversation { plan, parts, store, source: &source, exchanges: Vec::new(), reply_tokens: None }.lead().await
 }
 
 struct Conversation<'a> {
@@ -101,6 +102,8 @@ struct Conversation<'a> {
     store: &'a Store,
     source: &'a dyn Source,
     exchanges: Vec<ExchangeKey>,
+    /// Tokens of the longest reply.
+    reply_tokens: Option<u64>,
 }
 
 impl Conversation<'_> {
@@ -154,6 +157,8 @@ impl Conversation<'_> {
             answer: answer.text,
             target: sample.answer.clone(),
             detail,
+            method: self.parts.method(),
+            reply_tokens: self.reply_tokens,
             exchanges: self.exchanges,
         }))
     }
@@ -179,11 +184,15 @@ impl Conversation<'_> {
     async fn get(&mut self, request: &Request) -> Result<Response, Unreached> {
         let key = self.plan.key(&self.parts, request);
         self.exchanges.push(key);
-        match self.store.response(&key) {
-            Ok(Some(response)) => Ok(response),
-            Ok(None) => self.source.fetch(key, request).await,
-            Err(error) => Err(Unreached::Store(error)),
+        let response = match self.store.response(&key) {
+            Ok(Some(response)) => response,
+            Ok(None) => self.source.fetch(key, request).await?,
+            Err(error) => return Err(Unreached::Store(error)),
+        };
+        if let (Wanted::Reply { .. }, Some(usage)) = (&request.wanted, response.usage) {
+            self.reply_tokens = self.reply_tokens.max(Some(usage.completion_tokens));
         }
+        Ok(response)
     }
 }
 

@@ -9,6 +9,7 @@ use rand::RngExt;
 use tokio::sync::watch;
 
 use super::limiter::{Limiter, Sign, Turn, Waiting};
+use super::spending::{Bill, Reservation, Spending};
 use crate::schema::{
     Call, Class, Endpoint, ExchangeKey, FinishReason, HttpResponse, Provider, Request, Response, Transport, TransportError,
     Usage, Wanted,
@@ -39,6 +40,9 @@ pub enum GatewayError {
     /// The endpoint or the model refuses everything, or is gone.
     #[error("{0}")]
     Unusable(String),
+    /// The budget has no room for the request.
+    #[error("{0}")]
+    OverBudget(String),
     /// The run is being stopped, and nothing was in flight.
     #[error("stopped")]
     Stopped,
@@ -53,6 +57,7 @@ pub struct Gateway {
     provider: &'static dyn Provider,
     transport: Box<dyn Transport>,
     limiter: Arc<Limiter>,
+    spending: Arc<Spending>,
     retries: Retries,
     requests: AtomicU64,
     /// Whether anything came of a request but the news that there is no connection.
@@ -86,6 +91,7 @@ impl Gateway {
         provider: &'static dyn Provider,
         transport: Box<dyn Transport>,
         limiter: Arc<Limiter>,
+        spending: Arc<Spending>,
         retries: Retries,
     ) -> Self {
         Self {
@@ -93,6 +99,7 @@ impl Gateway {
             provider,
             transport,
             limiter,
+            spending,
             retries,
             requests: AtomicU64::new(0),
             is_there: AtomicBool::new(false),
@@ -134,6 +141,11 @@ impl Gateway {
         self.unusable_models.lock().ok().and_then(|models| models.get(model).cloned())
     }
 
+    /// Whether nothing more is to be asked of a model.
+    pub(super) fn is_done_with(&self, model: &str) -> bool {
+        self.unusable_model(model).is_some() || self.spending.is_used_up(model)
+    }
+
     /// Whatever of the endpoint cannot be used, and why: all of it under its name, a model as `endpoint/model`.
     #[must_use]
     pub fn all_unusable(&self) -> Vec<(String, String)> {
@@ -173,19 +185,27 @@ impl Gateway {
         let (mut failed, mut limited) = (0, 0);
         loop {
             let turn = self.turn(model, request, stop).await?;
+            let reservation = match self.afford(key, model, &encoded.body, store, stop).await {
+                Ok(reservation) => reservation,
+                Err(error) => {
+                    self.limiter.done(turn, Some(Usage::default()), request, Sign::Neutral);
+                    return Err(error);
+                }
+            };
             self.requests.fetch_add(1, Ordering::Relaxed);
             let (sent, clock) = (jiff::Timestamp::now().to_string(), Instant::now());
             let result = self.transport.send(encoded.clone()).await;
             let milliseconds = u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if !matches!(result, Err(TransportError::Connection(_))) {
+            if !matches!(result, Err(TransportError::NoConnection(_))) {
                 self.is_there.store(true, Ordering::Relaxed);
             }
             if let Ok(response) = &result {
                 self.limiter.note(&self.provider.allowance(response));
             }
             let (status, class, error) = match &result {
-                Ok(response) => match self.read(&call, response) {
+                Ok(http) => match self.read(&call, http) {
                     Ok(response) => {
+                        let status = http.status;
                         let sign = if failed + limited == 0 { Sign::Room } else { Sign::Neutral };
                         self.limiter.done(turn, response.usage, request, sign);
                         self.note_success(model, request);
@@ -194,14 +214,14 @@ impl Gateway {
                         let (model, request) = (model.to_owned(), request.clone());
                         let exchange =
                             StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
-                        store.write(Write::Exchange(Box::new(exchange))).await?;
+                        let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
+                        self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store).await?;
                         return Ok(response);
                     }
-                    Err((class, reason)) => (Some(response.status), class, reason),
+                    Err((class, reason)) => (Some(http.status), class, reason),
                 },
-                Err(error @ TransportError::Timeout(_)) => (None, Class::Transient, error.to_string()),
-                Err(error @ TransportError::Connection(_)) => (None, Class::Transient, format!("no connection: {error}")),
                 Err(error @ TransportError::TooLarge { .. }) => (None, Class::Fatal, error.to_string()),
+                Err(error) => (None, Class::Transient, error.to_string()),
             };
             let sign = match (&class, &result) {
                 (Class::RateLimited(after), _) => Sign::Full(after.unwrap_or_default()),
@@ -211,7 +231,13 @@ impl Gateway {
             };
             self.limiter.done(turn, None, request, sign);
             tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, error, "attempt failed");
-            store.write(Write::Attempt(Attempt { key, at: sent, status, milliseconds, error: error.clone() })).await?;
+            let bill = match &result {
+                Ok(response) => unbilled(response.status),
+                Err(TransportError::NoConnection(_)) => Bill::Nothing,
+                Err(_) => Bill::Unknown,
+            };
+            let attempt = Attempt { key, at: sent, status, milliseconds, error: error.clone() };
+            self.pay(reservation, bill, Write::Attempt(attempt), store).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
@@ -237,10 +263,39 @@ impl Gateway {
                     failed += 1;
                 }
                 Class::Transient => {
-                    return Err(self.used_up(model, request, format!("{what} (after {} attempts)", failed + 1)));
+                    let attempts = if failed == 0 { String::new() } else { format!(" (after {} attempts)", failed + 1) };
+                    return Err(self.used_up(model, request, format!("{what}{attempts}")));
                 }
             }
         }
+    }
+
+    /// Sets aside what a request may cost at most, and commits that; none where the model has no price.
+    async fn afford(
+        &self,
+        key: ExchangeKey,
+        model: &str,
+        body: &[u8],
+        store: &Store,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Reservation>, GatewayError> {
+        let mut set_aside = None;
+        self.unless_stopped(stop, async { set_aside = Some(self.spending.set_aside(model, body).await) }).await;
+        let reservation = set_aside.ok_or(GatewayError::Stopped)?.map_err(GatewayError::OverBudget)?;
+        if let Some(reservation) = &reservation {
+            store.write(vec![self.spending.reserve(reservation, key)]).await?;
+        }
+        Ok(reservation)
+    }
+
+    /// Commits what came of a request, and what it cost.
+    async fn pay(&self, reservation: Option<Reservation>, bill: Bill, came: Write, store: &Store) -> Result<(), StoreError> {
+        let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
+        store.write(std::iter::once(came).chain(settlement).collect()).await?;
+        if let Some(reservation) = reservation {
+            self.spending.close(&reservation, bill);
+        }
+        Ok(())
     }
 
     /// The reply in a response, or what to make of one that holds none.
@@ -255,11 +310,11 @@ impl Gateway {
             return Ok(Response::new("", FinishReason::Refusal));
         }
         let elsewhere = response.header("location").filter(|_| (300..400).contains(&response.status));
-        let elsewhere = elsewhere.map(|to| {
-            format!(" (redirected to {}; no key is carried elsewhere: make that the base_url)", without_query(to))
-        });
-        let elsewhere = elsewhere.unwrap_or_default();
-        Err((class, format!("HTTP {}: {}{elsewhere}", response.status, shown(response))))
+        let said = elsewhere.map_or_else(
+            || shown(response),
+            |to| format!("redirected to {}; no key is carried elsewhere: make that the base_url", without_query(to)),
+        );
+        Err((class, format!("HTTP {}: {said}", response.status)))
     }
 
     fn note_success(&self, model: &str, request: &Request) {
@@ -353,6 +408,11 @@ impl Gateway {
     }
 }
 
+/// What a reply costs that does not say how many tokens it was: nothing, when the request was turned away.
+fn unbilled(status: u16) -> Bill {
+    if (200..300).contains(&status) { Bill::Unknown } else { Bill::Nothing }
+}
+
 fn wants_logprob(request: &Request) -> bool {
     !matches!(request.wanted, Wanted::Reply { .. })
 }
@@ -371,5 +431,6 @@ fn kind(model: &str, request: &Request) -> (String, bool) {
 }
 
 fn shown(response: &HttpResponse) -> String {
-    String::from_utf8_lossy(&response.body).chars().take(SHOWN).collect::<String>().replace('\n', " ")
+    let text = String::from_utf8_lossy(&response.body).chars().take(SHOWN).collect::<String>().replace('\n', " ");
+    if text.trim().is_empty() { "nothing in the body".to_owned() } else { text }
 }

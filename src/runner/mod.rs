@@ -4,6 +4,7 @@ mod conversation;
 mod gateway;
 mod limiter;
 mod pace;
+mod spending;
 mod width;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use crate::store::{Store, StoreError, Write};
 pub use conversation::{Unreached, converse, rebuild};
 pub use gateway::{Gateway, GatewayError, Retries};
 pub use limiter::{Limiter, Limits, Waiting};
+pub use spending::Spending;
 
 /// Something that happened in a run.
 #[derive(Debug, Clone)]
@@ -132,7 +134,7 @@ pub async fn run(
             let pending = plan.units(&name).filter(|&unit| {
                 plan.parts(unit).is_some_and(|parts| {
                     let known = there.get(&parts.model.name);
-                    let is_usable = gateway.unusable_model(&parts.model.name).is_none();
+                    let is_usable = !gateway.is_done_with(&parts.model.name);
                     is_usable && known.is_none_or(|known| !known.contains_key(&parts.record_id()))
                 })
             });
@@ -147,7 +149,7 @@ pub async fn run(
                     tokio::spawn(async move {
                         let record = converse(&plan, unit, &store, &gateway, &stop).await?;
                         if let Some(record) = &record {
-                            store.write(Write::Record(Box::new(record.clone()))).await?;
+                            store.write(vec![Write::Record(Box::new(record.clone()))]).await?;
                         }
                         Ok::<_, StoreError>(record)
                     })

@@ -6,6 +6,7 @@ mod curve;
 mod endpoint;
 mod exchange;
 pub mod manual;
+mod price;
 mod prompt;
 mod published;
 mod record;
@@ -22,6 +23,7 @@ pub use endpoint::{Endpoint, Sampling, Scoring};
 pub use exchange::{
     Chat, FinishReason, Input, Logprobs, Message, OptionLogprobs, Request, Response, ToolCall, ToolSpec, Usage, Wanted,
 };
+pub use price::Price;
 pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn, Turns};
 pub use published::PublishedScore;
 pub use record::{

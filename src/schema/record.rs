@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Scoring};
 use super::exchange::Logprobs;
 use super::prompt::Prompt;
 use super::task::{AnswerKind, Sample, Task};
@@ -138,6 +138,12 @@ pub struct Record {
     pub target: String,
     /// What went wrong: why a record failed, or why one with an answer lacks a log-probability.
     pub detail: Option<String>,
+    /// How the sample's choices were weighed; none where the answer is judged by what was written.
+    #[serde(default)]
+    pub method: Option<Scoring>,
+    /// Tokens of its longest reply, when the endpoint counts them.
+    #[serde(default)]
+    pub reply_tokens: Option<u64>,
     /// Keys of its exchanges, in the order of the conversation.
     pub exchanges: Vec<ExchangeKey>,
     /// Its scores.

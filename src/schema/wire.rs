@@ -45,9 +45,12 @@ pub enum TransportError {
     /// The request or a part of the reply did not come in time.
     #[error("no complete reply within {0:?}")]
     Timeout(Duration),
-    /// The connection could not be made, or broke.
-    #[error("{0}")]
-    Connection(String),
+    /// No connection could be made: nothing was sent.
+    #[error("no connection: {0}")]
+    NoConnection(String),
+    /// The connection broke, and nobody knows what became of the request.
+    #[error("the connection broke: {0}")]
+    Broken(String),
     /// The reply is larger than any that is read.
     #[error("the reply of {bytes} bytes or more is above the limit of {limit} bytes")]
     TooLarge {

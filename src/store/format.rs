@@ -11,7 +11,8 @@ pub(super) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"onst");
 
 /// What makes each format version from the one before, beginning with an empty file; its length is the newest version.
 /// Entries are added and never edited: a published version stays what it was.
-pub const MIGRATIONS: &[&str] = &["
+pub const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run TEXT NOT NULL UNIQUE,
@@ -69,7 +70,20 @@ CREATE TABLE scores (
     value REAL,
     PRIMARY KEY (record, position)
 ) WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE records ADD COLUMN method TEXT;
+ALTER TABLE records ADD COLUMN reply_tokens INTEGER;
+CREATE TABLE spending (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    key BLOB NOT NULL,
+    reserved REAL NOT NULL,
+    settled REAL
+);
+CREATE INDEX spending_run ON spending (run);
+",
+];
 
 /// The newest version that a list of migrations leads to.
 pub(super) fn newest(migrations: &[&str]) -> u32 {

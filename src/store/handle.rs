@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::read;
-use super::rows::{Attempt, Row, StoredExchange, Write};
+use super::rows::{Attempt, Row, Spent, StoredExchange, Write};
 use super::writer::{Job, Writer};
 use crate::schema::{ExchangeKey, Record, Response, RunManifest};
 
@@ -153,6 +153,22 @@ impl Store {
         self.read(|connection| read::records(connection, run))
     }
 
+    /// What a run has cost.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn spent(&self, run: &str) -> Result<Spent, StoreError> {
+        self.read(|connection| read::spent(connection, run))
+    }
+
+    /// The number of the last reservation of any run; zero where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_spending(&self) -> Result<i64, StoreError> {
+        self.read(read::last_spending)
+    }
+
     /// The record of a run with that [`Record::id`].
     ///
     /// # Errors
@@ -161,20 +177,21 @@ impl Store {
         self.read(|connection| read::record(connection, run, id))
     }
 
-    /// Writes one thing; done once it is committed. A caller that stops waiting does not take the write back.
+    /// Writes things in one transaction, all of them or none; done once they are committed. A caller that stops waiting does not
+    /// take the writes back.
     ///
     /// # Errors
-    /// When the store was opened for reading, when the thing cannot be stored, or when SQLite refuses.
-    pub async fn write(&self, item: Write) -> Result<(), StoreError> {
+    /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
+    pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.queue(vec![item], move |committed| drop(sender.send(committed)))?;
+        self.queue(items, move |committed| drop(sender.send(committed)))?;
         match receiver.await {
             Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
             Err(_) => Err(self.stopped()),
         }
     }
 
-    /// Writes many things in one transaction, all of them or none; returns once they are committed.
+    /// The same for callers that are not asynchronous.
     ///
     /// # Errors
     /// As for [`Self::write`].

@@ -16,4 +16,4 @@ mod writer;
 pub use error::StoreError;
 pub use format::MIGRATIONS;
 pub use handle::Store;
-pub use rows::{Attempt, StoredExchange, Write};
+pub use rows::{Attempt, Spent, StoredExchange, Write};

@@ -6,13 +6,13 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::rows::{Attempt, StoredExchange};
-use crate::schema::{ExchangeKey, Logprobs, Outcome, Record, Response, RunManifest, Score};
+use super::rows::{Attempt, Spent, StoredExchange};
+use crate::schema::{ExchangeKey, Logprobs, Outcome, Record, Response, RunManifest, Score, Scoring};
 
 type Found<T> = rusqlite::Result<T>;
 
 const RECORD: &str = "SELECT id, run, task, prompt, family, model, sample, repetition, outcome, answer, target,
-    detail, exchanges FROM records";
+    detail, exchanges, method, reply_tokens FROM records";
 
 pub(super) fn has(connection: &Connection, key: &ExchangeKey) -> Found<bool> {
     connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
@@ -62,6 +62,23 @@ pub(super) fn attempts(connection: &Connection, key: &ExchangeKey) -> Found<Vec<
             })
         })?
         .collect()
+}
+
+/// What was never settled counts at its worst case.
+pub(super) fn spent(connection: &Connection, run: &str) -> Found<Spent> {
+    connection
+        .prepare_cached(
+            "SELECT total(coalesce(settled, reserved)), count(*) FILTER (WHERE settled IS NULL),
+                 total(reserved) FILTER (WHERE settled IS NULL) FROM spending WHERE run = ?1",
+        )?
+        .query_row([run], |row| {
+            let unknown = usize::try_from(unsigned(row, 1)?).unwrap_or(usize::MAX);
+            Ok(Spent { usd: row.get(0)?, unknown, unknown_usd: row.get(2)? })
+        })
+}
+
+pub(super) fn last_spending(connection: &Connection) -> Found<i64> {
+    connection.query_row("SELECT coalesce(max(id), 0) FROM spending", [], |row| row.get(0))
 }
 
 /// In the order in which they were first written, which is the order in which they began.
@@ -133,6 +150,14 @@ fn select(
                 target: row.get(10)?,
                 detail: row.get(11)?,
                 exchanges: keys(row, 12)?,
+                method: row
+                    .get::<_, Option<String>>(13)?
+                    .map(|name| {
+                        let known = Scoring::ALL.into_iter().find(|scoring| scoring.name() == name);
+                        known.ok_or_else(|| unreadable(13, Type::Text, format!("unknown method {name}")))
+                    })
+                    .transpose()?,
+                reply_tokens: row.get::<_, Option<i64>>(14)?.map(i64::unsigned_abs),
             })
         })?
         .collect()

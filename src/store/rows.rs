@@ -4,7 +4,7 @@ use blake3::Hash;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::StoreError;
-use crate::schema::{ExchangeKey, Logprobs, Record, Request, Response, RunManifest, Score};
+use crate::schema::{ExchangeKey, Logprobs, Record, Request, Response, RunManifest, Score, Scoring};
 
 /// A request with its response, as the store keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,17 @@ pub struct Attempt {
     pub error: String,
 }
 
+/// What a run has cost, in US dollars.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spent {
+    /// All of it, with the worst case of requests of which nobody knows what they cost.
+    pub usd: f64,
+    /// Requests of which nobody knows: sent, and no whole reply came back.
+    pub unknown: usize,
+    /// Their worst cases together.
+    pub unknown_usd: f64,
+}
+
 /// One thing to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
@@ -49,6 +60,24 @@ pub enum Write {
     Exchange(Box<StoredExchange>),
     /// A failed call; always added.
     Attempt(Attempt),
+    /// The most that a request may cost, in US dollars, before it is sent.
+    Reserve {
+        /// A number of its own.
+        id: i64,
+        /// The run that pays.
+        run: String,
+        /// The exchange that is to come of it.
+        key: ExchangeKey,
+        /// US dollars.
+        usd: f64,
+    },
+    /// What it came to.
+    Settle {
+        /// The number of its reservation.
+        id: i64,
+        /// US dollars.
+        usd: f64,
+    },
     /// A record with its scores; replaces an earlier one of the same id in the same run.
     Record(Box<Record>),
 }
@@ -89,6 +118,8 @@ pub(super) enum Row {
     Run { manifest: Box<RunManifest>, json: String },
     Exchange { exchange: Box<StoredExchange>, request: Body, response: Body, logprobs: Option<Logprobs> },
     Attempt(Attempt),
+    Reserve { id: i64, run: String, key: ExchangeKey, usd: f64 },
+    Settle { id: i64, usd: f64 },
     Record(Box<Record>),
 }
 
@@ -112,6 +143,8 @@ impl Row {
                 Self::Exchange { exchange, request, response, logprobs }
             }
             Write::Attempt(attempt) => Self::Attempt(attempt),
+            Write::Reserve { id, run, key, usd } => Self::Reserve { id, run, key, usd },
+            Write::Settle { id, usd } => Self::Settle { id, usd },
             Write::Record(record) => Self::Record(record),
         })
     }
@@ -124,6 +157,14 @@ impl Row {
                 insert_exchange(connection, exchange, request, response, *logprobs)
             }
             Self::Attempt(attempt) => insert_attempt(connection, attempt),
+            Self::Reserve { id, run, key, usd } => {
+                let sql = "INSERT INTO spending (id, run, key, reserved) VALUES (?1, ?2, ?3, ?4)";
+                connection.prepare_cached(sql)?.execute(params![id, run, key.0, usd]).map(drop)
+            }
+            Self::Settle { id, usd } => {
+                let sql = "UPDATE spending SET settled = ?2 WHERE id = ?1";
+                connection.prepare_cached(sql)?.execute(params![id, usd]).map(drop)
+            }
             Self::Record(record) => insert_record(connection, record),
         }
     }
@@ -190,12 +231,14 @@ fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<(
     let id: i64 = connection
         .prepare_cached(
             "INSERT INTO records
-                 (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges)
+                 (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges,
+                 method, reply_tokens)
              VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail,
-                 :exchanges)
+                 :exchanges, :method, :reply_tokens)
              ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET family = excluded.family,
                  outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
-                 detail = excluded.detail, exchanges = excluded.exchanges
+                 detail = excluded.detail, exchanges = excluded.exchanges, method = excluded.method,
+                 reply_tokens = excluded.reply_tokens
              RETURNING id",
         )?
         .query_row(
@@ -212,6 +255,8 @@ fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<(
                 ":target": record.target,
                 ":detail": record.detail,
                 ":exchanges": exchanges,
+                ":method": record.method.map(Scoring::name),
+                ":reply_tokens": record.reply_tokens.map(signed),
             },
             |row| row.get(0),
         )?;

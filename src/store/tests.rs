@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use super::format::APPLICATION_ID;
 use super::*;
 use crate::schema::{
-    ExchangeKey, FinishReason, Input, Logprobs, Outcome, Record, Request, Response, RunManifest, Score, Usage, Wanted,
+    ExchangeKey, FinishReason, Input, Logprobs, Outcome, Record, Request, Response, RunManifest, Score, Scoring, Usage,
+    Wanted,
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -53,6 +54,8 @@ fn record(run: &str, sample: usize) -> Record {
         answer: Some("8".to_owned()),
         target: "9".to_owned(),
         detail: None,
+        method: Some(Scoring::Grammar),
+        reply_tokens: Some(3),
         exchanges: vec![key(1), key(2)],
         scores: vec![
             Score { scorer: "exact-match".to_owned(), value: Some(0.0) },
@@ -107,7 +110,7 @@ async fn what_is_written_is_read_again() {
         Write::Record(Box::new(record("a", 1))),
         Write::Record(Box::new(record("b", 1))),
     ] {
-        store.write(write).await.unwrap();
+        store.write(vec![write]).await.unwrap();
     }
     let check = |store: &Store| {
         assert!(store.has(&key(1)).unwrap());
@@ -128,7 +131,7 @@ async fn what_is_written_is_read_again() {
     assert!(!path.with_extension("db-wal").exists(), "the log is folded into the file");
     let reader = Store::open_read_only(&path).unwrap();
     check(&reader);
-    let refused = reader.write(Write::Exchange(Box::new(exchange(3)))).await;
+    let refused = reader.write(vec![Write::Exchange(Box::new(exchange(3)))]).await;
     assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
 }
 
@@ -264,7 +267,7 @@ async fn many_records_are_written_together_and_read_in_well_under_a_second() {
     let mut writes = Vec::new();
     for sample in 0..200 {
         let store = store.clone();
-        writes.push(tokio::spawn(async move { store.write(Write::Record(Box::new(record("a", sample)))).await }));
+        writes.push(tokio::spawn(async move { store.write(vec![Write::Record(Box::new(record("a", sample)))]).await }));
     }
     for write in writes {
         write.await.unwrap().unwrap();

@@ -44,7 +44,7 @@ impl Network {
     /// # Errors
     /// When the TLS library cannot be set up, or a header cannot be sent.
     pub fn new(base_url: &str, headers: Vec<Header>, timeout: Duration) -> Result<Self, TransportError> {
-        let unusable = |error: &dyn std::fmt::Display| TransportError::Connection(error.to_string());
+        let unusable = |error: &dyn std::fmt::Display| TransportError::NoConnection(error.to_string());
         let mut default = HeaderMap::new();
         let mut secrets = Vec::new();
         for header in headers {
@@ -79,7 +79,7 @@ impl Network {
     fn error(&self, error: &reqwest::Error) -> TransportError {
         if error.is_timeout() {
             return if error.is_connect() {
-                TransportError::Connection(format!("none within {:?}", connect_timeout(self.timeout)))
+                TransportError::NoConnection(format!("none within {:?}", connect_timeout(self.timeout)))
             } else {
                 TransportError::Timeout(self.timeout)
             };
@@ -89,7 +89,8 @@ impl Network {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        TransportError::Connection(String::from_utf8_lossy(&self.without_secrets(cause.to_string().into())).into_owned())
+        let cause = String::from_utf8_lossy(&self.without_secrets(cause.to_string().into())).into_owned();
+        if error.is_connect() { TransportError::NoConnection(cause) } else { TransportError::Broken(cause) }
     }
 
     /// Some servers repeat a key, in a complaint about it or elsewhere; what they say ends in the store and in logs.
@@ -173,7 +174,7 @@ pub struct InProcess(pub Router);
 impl Transport for InProcess {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
-            let connection = |error: &dyn std::fmt::Display| TransportError::Connection(error.to_string());
+            let connection = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
             let request = axum::http::Request::builder()
                 .method(request.method)
                 .uri(format!("/v1{}", request.path))

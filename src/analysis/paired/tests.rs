@@ -58,6 +58,8 @@ fn record(prompt: &str, model: usize, sample: usize, is_right: bool) -> Record {
         answer: None,
         target: sample.to_string(),
         detail: None,
+        method: None,
+        reply_tokens: None,
         exchanges: Vec::new(),
         scores: vec![
             Score { scorer: "exact-match".into(), value: Some(f64::from(u8::from(is_right))) },
