@@ -110,6 +110,8 @@ pub(crate) struct Books {
     /// Requests that were turned away by the limit, and when requests were let in, with their tokens.
     pub(crate) rejected: usize,
     pub(crate) let_in: VecDeque<(Instant, u64)>,
+    /// Tokens of all that were let in.
+    pub(crate) tokens: u64,
     pub(crate) first: Option<Instant>,
     pub(crate) last: Option<Instant>,
 }
@@ -304,6 +306,7 @@ fn let_in(books: &mut Books, window: Window, tokens: u64) -> bool {
         return false;
     }
     books.let_in.push_back((now, tokens));
+    books.tokens += tokens;
     books.last = Some(now);
     true
 }

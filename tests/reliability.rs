@@ -217,6 +217,39 @@ async fn what_peers_lose_is_kept() {
     println!("{said}");
 }
 
+/// A quota by the minute, counted over every sixty seconds, whenever they begin: it must be kept and it must be used.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes two minutes; .ci/run runs it"]
+async fn a_quota_by_the_minute_is_used_and_not_exceeded() {
+    let minute = Window { length: Duration::from_secs(60), requests: 600, tokens: 60_000 };
+    let limits = "in_flight = 64\nrequests_per_minute = 600\ntokens_per_minute = 60000";
+    // Few tokens in each request, so that requests are what is short; then many, so that tokens are.
+    let cases = [("zero-shot", 1_200), ("few-shot", 900)];
+    let runs = cases.map(|(prompt, samples)| async move {
+        let server = Chaos::start(Arc::new(|_, _| None), Some(minute)).await;
+        let directory = tempfile::tempdir().unwrap();
+        let config = configuration(&[("limited".to_owned(), server.base.clone())], samples, limits);
+        let config = config.replace("zero-shot", prompt);
+        std::fs::write(directory.path().join("config.toml"), config).unwrap();
+        let output = onset(directory.path(), &["run", "--json", "-q"]).await;
+        assert_eq!((code(&output), json(&output)["outcomes"]["answered"].as_u64().unwrap()), (0, samples as u64));
+        let books = server.books();
+        let received: usize = books.received.values().sum();
+        let minutes = books.last.unwrap().duration_since(books.first.unwrap()).as_secs_f64() / 60.0;
+        let (requests, tokens) = (samples as f64 / minutes / 600.0, books.tokens as f64 / minutes / 60_000.0);
+        println!(
+            "{prompt}: {} of {received} rejected in {minutes:.2} minutes; {:.1} % of the requests and {:.1} % of the tokens allowed were used",
+            books.rejected,
+            100.0 * requests,
+            100.0 * tokens
+        );
+        assert!(minutes > 1.2 && books.rejected * 100 < received);
+        assert!(requests.max(tokens) >= 0.95);
+    });
+    let [first, second] = runs;
+    tokio::join!(first, second);
+}
+
 /// Times the run is killed.
 const KILLS: usize = 100;
 const IN_FLIGHT: usize = 8;

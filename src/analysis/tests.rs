@@ -95,6 +95,7 @@ fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcom
         target: sample.to_string(),
         detail: None,
         method: None,
+        missing_mass: None,
         reply_tokens: None,
         exchanges: Vec::new(),
         scores: vec![

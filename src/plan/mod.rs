@@ -332,29 +332,53 @@ impl<'a> Parts<'a> {
         let continuation = |text: &String| Wanted::Logprob { continuation: text.clone() };
         let scoring = self.endpoint.endpoint.scoring;
         let mut wanted = Vec::new();
-        if needs.contains(&Need::TargetLogprob) && scoring.gives_any_text() {
-            wanted.push(Probability { is_target: true, wanted: continuation(&self.sample.answer) });
-        }
-        if needs.contains(&Need::ChoiceLogprobs) {
-            let choices = &self.sample.choices;
-            match scoring {
-                Scoring::Generation => {}
-                Scoring::FirstToken => {
-                    wanted.push(Probability { is_target: false, wanted: Wanted::Options { options: choices.clone() } });
-                }
-                _ => wanted
-                    .extend(choices.iter().map(|choice| Probability { is_target: false, wanted: continuation(choice) })),
+        let choices = &self.sample.choices;
+        let all = |of: Of| choices.iter().map(move |choice| Probability { of, wanted: continuation(choice) });
+        if scoring.gives_any_text() {
+            if needs.contains(&Need::TargetLogprob) {
+                wanted.push(Probability { of: Of::Target, wanted: continuation(&self.sample.answer) });
             }
+            let of_choices = [Need::ChoiceLogprobs, Need::WholeChoiceLogprobs, Need::MutualInformation];
+            if needs.iter().any(|need| of_choices.contains(need)) {
+                wanted.extend(all(Of::Choice));
+            }
+            if needs.contains(&Need::MutualInformation) && self.domain().is_some() {
+                wanted.extend(all(Of::Domain));
+            }
+        } else if scoring == Scoring::FirstToken && needs.contains(&Need::ChoiceLogprobs) {
+            wanted.push(Probability { of: Of::Choice, wanted: Wanted::Options { options: choices.clone() } });
         }
         wanted
     }
+
+    /// The last line of a prompt that is a text, which says what kind of text follows and nothing of the question.
+    #[must_use]
+    pub fn domain(&self) -> Option<Input> {
+        if self.is_chat() {
+            return None;
+        }
+        let text = self.cell.ask.render(self.sample).ok()?;
+        let line = text.rsplit('\n').next().filter(|line| !line.trim().is_empty())?;
+        Some(Input::Text(line.to_owned()))
+    }
+}
+
+/// What a log-probability is of, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The reference answer, where the answer stands.
+    Target,
+    /// A choice, or all of them, there.
+    Choice,
+    /// A choice behind the last line of the prompt alone.
+    Domain,
 }
 
 /// A log-probability to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probability {
-    /// Whether it is that of the reference answer, and not of a choice.
-    pub is_target: bool,
+    /// What it is the probability of.
+    pub of: Of,
     /// The request for it.
     pub wanted: Wanted,
 }

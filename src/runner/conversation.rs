@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::alone::Alone;
 use super::gateway::{Gateway, GatewayError};
-use crate::plan::{Parts, Plan, Probability, Unit};
+use crate::plan::{Of, Parts, Plan, Probability, Unit};
 use crate::schema::{
     Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, Request, Response, Score, Step, Turn, Wanted,
 };
@@ -26,6 +27,8 @@ pub enum Unreached {
 
 /// Where replies come from that the store does not have.
 trait Source: Sync {
+    /// Waits until nobody else is about the exchange.
+    fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>>;
     fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>>;
 }
 
@@ -39,6 +42,10 @@ struct Asking<'a> {
 }
 
 impl Source for Asking<'_> {
+    fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>> {
+        Box::pin(async move { Some(self.gateway.alone(key).await) })
+    }
+
     fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
         Box::pin(async move {
             let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
@@ -59,6 +66,10 @@ struct Nobody<'a> {
 }
 
 impl Source for Nobody<'_> {
+    fn alone(&self, _key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>> {
+        Box::pin(std::future::ready(None))
+    }
+
     fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
         let record = self.store.record(&self.plan.run, &self.parts.record_id());
         Box::pin(std::future::ready(match record.map(|record| record.and_then(|record| record.detail)) {
@@ -119,14 +130,17 @@ impl Conversation<'_> {
             Err(Unreached::Store(error)) => return Err(error),
         };
         let Parts { task, sample, .. } = self.parts;
-        let (mut target, mut choices) = (None, Vec::new());
+        let (mut target, mut choices, mut domain, mut missing_mass) = (None, Vec::new(), Vec::new(), None);
         // What the endpoint cannot give is not asked for: the metric that needs it stays without a score.
         let wanted = if answer.outcome.is_scored() { self.parts.probabilities() } else { Vec::new() };
-        for Probability { is_target, wanted } in wanted {
-            let request = Request { input: answer.context.clone(), wanted };
+        for Probability { of, wanted } in wanted {
+            let place = if of == Of::Domain { self.parts.domain() } else { None };
+            let request = Request { input: place.unwrap_or_else(|| answer.context.clone()), wanted };
             match self.get(&request).await {
-                Ok(Response { logprobs, .. }) if is_target => target = logprobs,
+                Ok(Response { logprobs, .. }) if of == Of::Target => target = logprobs,
+                Ok(Response { logprobs, .. }) if of == Of::Domain => domain.extend(logprobs),
                 Ok(Response { options: Some(first), .. }) => {
+                    missing_mass = Some(first.missing);
                     // An option that is not among the listed tokens is less probable than any that is.
                     let absent = f64::NEG_INFINITY;
                     let one = |sum: Option<f64>| Logprobs { sum: sum.unwrap_or(absent), tokens: 1 };
@@ -153,11 +167,12 @@ impl Conversation<'_> {
             sample: sample.id.clone(),
             repetition: 0,
             outcome: answer.outcome,
-            scores: score(&self.parts, &answer, target, &choices),
+            scores: score(&self.parts, &answer, target, &choices, &domain),
             answer: answer.text,
             target: sample.answer.clone(),
             detail,
             method: self.parts.method(),
+            missing_mass,
             reply_tokens: self.reply_tokens,
             exchanges: self.exchanges,
         }))
@@ -184,6 +199,7 @@ impl Conversation<'_> {
     async fn get(&mut self, request: &Request) -> Result<Response, Unreached> {
         let key = self.plan.key(&self.parts, request);
         self.exchanges.push(key);
+        let _alone = self.source.alone(key).await;
         let response = match self.store.response(&key) {
             Ok(Some(response)) => response,
             Ok(None) => self.source.fetch(key, request).await?,
@@ -218,8 +234,15 @@ async fn compute(tool: String, input: String) -> Result<String, String> {
     Ok(output)
 }
 
-fn score(parts: &Parts<'_>, answer: &Answer, target: Option<Logprobs>, choices: &[Logprobs]) -> Vec<Score> {
-    let judged = Judged { sample: parts.sample, kind: parts.task.answer, answer: answer.text.as_deref(), target, choices };
+fn score(
+    parts: &Parts<'_>,
+    answer: &Answer,
+    target: Option<Logprobs>,
+    choices: &[Logprobs],
+    domain: &[Logprobs],
+) -> Vec<Score> {
+    let (sample, kind, answered) = (parts.sample, parts.task.answer, answer.text.as_deref());
+    let judged = Judged { sample, kind, answer: answered, target, choices, domain };
     parts
         .task
         .scorers()

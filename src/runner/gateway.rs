@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use tokio::sync::watch;
 
+use super::alone::{Alone, Busy};
 use super::limiter::{Limiter, Sign, Turn, Waiting};
 use super::spending::{Bill, Reservation, Spending};
 use crate::schema::{
@@ -59,6 +60,7 @@ pub struct Gateway {
     limiter: Arc<Limiter>,
     spending: Arc<Spending>,
     retries: Retries,
+    busy: Busy,
     requests: AtomicU64,
     /// Whether anything came of a request but the news that there is no connection.
     is_there: AtomicBool,
@@ -101,6 +103,7 @@ impl Gateway {
             limiter,
             spending,
             retries,
+            busy: Busy::default(),
             requests: AtomicU64::new(0),
             is_there: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
@@ -139,6 +142,11 @@ impl Gateway {
     #[must_use]
     pub fn unusable_model(&self, model: &str) -> Option<String> {
         self.unusable_models.lock().ok().and_then(|models| models.get(model).cloned())
+    }
+
+    /// Waits until nobody else asks for the same exchange.
+    pub(super) async fn alone(&self, key: ExchangeKey) -> Alone<'_> {
+        self.busy.alone(key).await
     }
 
     /// Whether nothing more is to be asked of a model.

@@ -1,5 +1,6 @@
 //! Driving a plan: every unit a conversation, every exchange committed before it is scored.
 
+mod alone;
 mod conversation;
 mod gateway;
 mod limiter;

@@ -77,8 +77,12 @@ pub enum Need {
     Reply,
     /// The log-probability of the reference answer in the place where the answer stands.
     TargetLogprob,
-    /// The log-probabilities of all choices there.
+    /// The log-probabilities of all choices there, or of what they begin with.
     ChoiceLogprobs,
+    /// The log-probabilities of all choices, each to its end.
+    WholeChoiceLogprobs,
+    /// The same, and those of the choices behind the last line of the prompt alone.
+    MutualInformation,
 }
 
 /// A record as a scorer sees it.
@@ -94,6 +98,8 @@ pub struct Judged<'a> {
     pub target: Option<Logprobs>,
     /// Log-probabilities of the sample's choices, in their order, when they were asked for; empty otherwise.
     pub choices: &'a [Logprobs],
+    /// The same behind the last line of the prompt alone.
+    pub domain: &'a [Logprobs],
 }
 
 /// A way of judging an answer.
@@ -141,6 +147,9 @@ pub struct Record {
     /// How the sample's choices were weighed; none where the answer is judged by what was written.
     #[serde(default)]
     pub method: Option<Scoring>,
+    /// Probability on first tokens that begin no choice, where choices are weighed by their first tokens.
+    #[serde(default)]
+    pub missing_mass: Option<f64>,
     /// Tokens of its longest reply, when the endpoint counts them.
     #[serde(default)]
     pub reply_tokens: Option<u64>,

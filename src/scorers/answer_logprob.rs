@@ -63,7 +63,14 @@ mod tests {
     fn score(sum: f64, answer: &str) -> Option<f64> {
         let sample = sample(answer, &[]);
         let target = Some(Logprobs { sum, tokens: 2 });
-        AnswerLogprob.score(&Judged { sample: &sample, kind: AnswerKind::Text, answer: None, target, choices: &[] })
+        AnswerLogprob.score(&Judged {
+            sample: &sample,
+            kind: AnswerKind::Text,
+            answer: None,
+            target,
+            choices: &[],
+            domain: &[],
+        })
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
         let sample = sample(right, &["a", "b", "c", "d"][..sums.len().min(4)]);
         let choices: Vec<Logprobs> = sums.iter().map(|&sum| Logprobs { sum, tokens: 1 }).collect();
         let kind = AnswerKind::Choice;
-        Brier.score(&Judged { sample: &sample, kind, answer: None, target: None, choices: &choices })
+        Brier.score(&Judged { sample: &sample, kind, answer: None, target: None, choices: &choices, domain: &[] })
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod tests {
                 answer: Some(answer),
                 target: None,
                 choices: &[],
+                domain: &[],
             })
         };
         assert_eq!(judge("-1"), Some(0.0));

@@ -12,6 +12,16 @@ use crate::schema::{AnswerKind, Judged, Logprobs, Need, Scorer};
 struct Goldens {
     replies: Vec<Reply>,
     brier: Vec<Options>,
+    multiple_choice: Vec<MultipleChoice>,
+}
+
+#[derive(Deserialize)]
+struct MultipleChoice {
+    options: Vec<String>,
+    logprobs: Vec<f64>,
+    domain: Vec<f64>,
+    right: usize,
+    scores: BTreeMap<String, f64>,
 }
 
 #[derive(Deserialize)]
@@ -56,8 +66,26 @@ fn options_are_judged_as_the_reference_does() {
         let sample = sample(names[right], &names);
         let choices: Vec<Logprobs> = logprobs.iter().map(|&sum| Logprobs { sum, tokens: 1 }).collect();
         let kind = AnswerKind::Choice;
-        let judged = Judged { sample: &sample, kind, answer: None, target: None, choices: &choices };
+        let judged = Judged { sample: &sample, kind, answer: None, target: None, choices: &choices, domain: &[] };
         let found = brier::Brier.score(&judged).unwrap();
         assert!((found - score).abs() < 1e-12, "{logprobs:?}: {found}, not {score}");
+    }
+}
+
+#[test]
+fn the_most_probable_option_is_found_as_the_reference_does() {
+    for case in goldens().multiple_choice {
+        let names: Vec<&str> = case.options.iter().map(String::as_str).collect();
+        let sample = sample(names[case.right], &names);
+        let [choices, domain]: [Vec<Logprobs>; 2] =
+            [&case.logprobs, &case.domain].map(|sums| sums.iter().map(|&sum| Logprobs { sum, tokens: 1 }).collect());
+        let kind = AnswerKind::Choice;
+        let judged = Judged { sample: &sample, kind, answer: None, target: None, choices: &choices, domain: &domain };
+        for (name, expected) in &case.scores {
+            let found = find(name).unwrap().score(&judged);
+            assert_eq!(found, Some(*expected), "{name}: {:?} {:?}", case.options, case.logprobs);
+        }
+        let without = Judged { choices: &[], ..judged };
+        assert!(case.scores.keys().all(|name| find(name).unwrap().score(&without).is_none()));
     }
 }

@@ -1,5 +1,9 @@
 //! Ways of judging an answer: all or nothing, partial credit, and log-probabilities.
 
+mod acc;
+mod acc_bytes;
+mod acc_mutual_info;
+mod acc_norm;
 mod answer_logprob;
 mod brier;
 mod character_accuracy;
@@ -13,13 +17,17 @@ mod numeric_equality;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::schema::{AnswerKind, Scorer};
+use crate::schema::{AnswerKind, Judged, Logprobs, Scorer};
 
 /// Every scorer, in the order of `onset list scorers`.
 pub static SCORERS: &[&dyn Scorer] = &[
     &exact_match::ExactMatch,
     &numeric_equality::NumericEquality,
     &choice::Choice,
+    &acc::Acc,
+    &acc_norm::AccNorm,
+    &acc_bytes::AccBytes,
+    &acc_mutual_info::AccMutualInfo,
     &edit_distance::EditDistance,
     &digit_accuracy::DigitAccuracy,
     &character_accuracy::CharacterAccuracy,
@@ -85,6 +93,24 @@ impl Decimal {
     }
 }
 
+/// Whether the option with the highest figure is the right one, one or zero; the first of equal ones counts. None where not every option
+/// has a log-probability, or none of them has a finite one.
+fn names_the_right_one(judged: &Judged<'_>, mut figure: impl FnMut(&str, &Logprobs) -> f64) -> Option<f64> {
+    let options = &judged.sample.choices;
+    let right = canonical(&judged.sample.answer, AnswerKind::Choice);
+    let right = options.iter().position(|option| canonical(option, AnswerKind::Choice) == right)?;
+    if judged.choices.len() != options.len() || options.len() < 2 {
+        return None;
+    }
+    let figures: Vec<f64> = options.iter().zip(judged.choices).map(|(option, logprobs)| figure(option, logprobs)).collect();
+    let largest = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !largest.is_finite() || figures.iter().any(|figure| figure.is_nan()) {
+        return None;
+    }
+    let chosen = figures.iter().position(|figure| *figure >= largest)?;
+    Some(f64::from(u8::from(chosen == right)))
+}
+
 /// The share of places at which two sequences agree, of the places of the longer one; one for two empty sequences.
 fn agreement<T: PartialEq>(a: impl ExactSizeIterator<Item = T>, b: impl ExactSizeIterator<Item = T>) -> f64 {
     let longer = a.len().max(b.len());
@@ -101,12 +127,12 @@ fn share(part: usize, whole: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Judged, Need, Sample};
+    use crate::schema::{Need, Sample};
 
     /// What a scorer gives an answer against a reference.
     pub(super) fn score(scorer: &dyn Scorer, kind: AnswerKind, answer: Option<&str>, target: &str) -> Option<f64> {
         let sample = sample(target, &[]);
-        scorer.score(&Judged { sample: &sample, kind, answer, target: None, choices: &[] })
+        scorer.score(&Judged { sample: &sample, kind, answer, target: None, choices: &[], domain: &[] })
     }
 
     pub(super) fn sample(answer: &str, choices: &[&str]) -> Sample {

@@ -73,6 +73,7 @@ CREATE TABLE scores (
 ",
     "
 ALTER TABLE records ADD COLUMN method TEXT;
+ALTER TABLE records ADD COLUMN missing_mass REAL;
 ALTER TABLE records ADD COLUMN reply_tokens INTEGER;
 CREATE TABLE spending (
     id INTEGER PRIMARY KEY,

@@ -12,7 +12,7 @@ use crate::schema::{ExchangeKey, Logprobs, Outcome, Record, Response, RunManifes
 type Found<T> = rusqlite::Result<T>;
 
 const RECORD: &str = "SELECT id, run, task, prompt, family, model, sample, repetition, outcome, answer, target,
-    detail, exchanges, method, reply_tokens FROM records";
+    detail, exchanges, method, missing_mass, reply_tokens FROM records";
 
 pub(super) fn has(connection: &Connection, key: &ExchangeKey) -> Found<bool> {
     connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
@@ -157,7 +157,8 @@ fn select(
                         known.ok_or_else(|| unreadable(13, Type::Text, format!("unknown method {name}")))
                     })
                     .transpose()?,
-                reply_tokens: row.get::<_, Option<i64>>(14)?.map(i64::unsigned_abs),
+                missing_mass: row.get(14)?,
+                reply_tokens: row.get::<_, Option<i64>>(15)?.map(i64::unsigned_abs),
             })
         })?
         .collect()

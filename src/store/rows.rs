@@ -232,13 +232,13 @@ fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<(
         .prepare_cached(
             "INSERT INTO records
                  (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges,
-                 method, reply_tokens)
+                 method, missing_mass, reply_tokens)
              VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail,
-                 :exchanges, :method, :reply_tokens)
+                 :exchanges, :method, :missing_mass, :reply_tokens)
              ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET family = excluded.family,
                  outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
                  detail = excluded.detail, exchanges = excluded.exchanges, method = excluded.method,
-                 reply_tokens = excluded.reply_tokens
+                 missing_mass = excluded.missing_mass, reply_tokens = excluded.reply_tokens
              RETURNING id",
         )?
         .query_row(
@@ -256,6 +256,7 @@ fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<(
                 ":detail": record.detail,
                 ":exchanges": exchanges,
                 ":method": record.method.map(Scoring::name),
+                ":missing_mass": record.missing_mass,
                 ":reply_tokens": record.reply_tokens.map(signed),
             },
             |row| row.get(0),

@@ -55,6 +55,7 @@ fn record(run: &str, sample: usize) -> Record {
         target: "9".to_owned(),
         detail: None,
         method: Some(Scoring::Grammar),
+        missing_mass: Some(0.25),
         reply_tokens: Some(3),
         exchanges: vec![key(1), key(2)],
         scores: vec![

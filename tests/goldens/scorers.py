@@ -101,7 +101,36 @@ def brier():
         yield {"logprobs": logprobs, "right": right, "score": 1 - squares / 2}
 
 
+def first_largest(figures):
+    return max(range(len(figures)), key=lambda index: (figures[index], -index))
+
+
+def multiple_choice():
+    """As lm-evaluation-harness, api/task.py, process_results of multiple choice: argmax of the log-likelihoods, divided by characters, by
+    bytes, or less the unconditional ones."""
+    rng = random.Random(2021)
+    for count in [2, 3, 4, 5] * 15:
+        options = []
+        while len(options) < count:
+            word = "".join(rng.choice("ab \u00fc\u4e2d") for _ in range(rng.randint(1, 12))).strip()
+            if word and word.lower() not in [option.lower() for option in options]:
+                options.append(word)
+        logprobs = [-float(rng.randint(1, 12)) for _ in range(count)]
+        domain = [-float(rng.randint(1, 12)) for _ in range(count)]
+        right = rng.randrange(count)
+        figures = {
+            "acc": logprobs,
+            "acc-norm": [x / len(option) for x, option in zip(logprobs, options)],
+            "acc-bytes": [x / len(option.encode()) for x, option in zip(logprobs, options)],
+            "acc-mutual-info": [x - y for x, y in zip(logprobs, domain)],
+        }
+        scores = {name: float(first_largest(own) == right) for name, own in figures.items()}
+        yield {"options": options, "logprobs": logprobs, "domain": domain, "right": right, "scores": scores}
+
+
 if __name__ == "__main__":
-    goldens = {"replies": [judged(*reply) for reply in replies()], "brier": list(brier())}
+    goldens = {
+        "replies": [judged(*reply) for reply in replies()], "brier": list(brier()), "multiple_choice": list(multiple_choice()),
+    }
     place = pathlib.Path(__file__).with_suffix(".json")
     place.write_text(json.dumps(goldens, indent=1) + "\n")

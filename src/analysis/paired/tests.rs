@@ -59,6 +59,7 @@ fn record(prompt: &str, model: usize, sample: usize, is_right: bool) -> Record {
         target: sample.to_string(),
         detail: None,
         method: None,
+        missing_mass: None,
         reply_tokens: None,
         exchanges: Vec::new(),
         scores: vec![
