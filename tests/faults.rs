@@ -199,7 +199,8 @@ async fn being_limited_fails_no_record() {
     let server = serve(|_, _| limited(60_000)).await;
     configure(directory.path(), &server.base, 2, "", &["m"]);
     let output = onset(directory.path(), &["run", "--json", "-q", "--no-retry"]).await;
-    assert_eq!((code(&output), json(&output)["requests"].as_u64()), (3, Some(2)));
+    // One asks whether the endpoint is there at all, before its log-probabilities are calibrated.
+    assert_eq!((code(&output), json(&output)["requests"].as_u64()), (3, Some(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,7 +270,9 @@ async fn a_log_probability_that_failed_is_told_and_asked_for_again() {
     let output = onset(directory.path(), &["run", "--json", "-q", "--retry-failed"]).await;
     assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
     let healed = json(&output);
-    assert_eq!((&healed["requests"], &healed["incomplete"]), (&json!(60), &json!(0)));
+    // A few more calibrate it, now that it can be.
+    let requests = healed["requests"].as_u64().unwrap();
+    assert!((60..=70).contains(&requests) && healed["incomplete"] == 0, "{healed}");
     for record in records(directory.path()) {
         assert!(record.detail.is_none() && record.scores.iter().all(|score| score.value.is_some()), "{record:?}");
     }
@@ -374,7 +377,7 @@ async fn a_reply_without_end_is_refused() {
     for text in ["the reply of 99999999999 bytes or more is above the limit of 67108864 bytes", "or more is above the limit"]
     {
         let output = onset(directory.path(), &["run", "--json", "-q", "--retry-failed"]).await;
-        assert_eq!((code(&output), &json(&output)["requests"]), (3, &json!(1)), "{output:?}");
+        assert_eq!((code(&output), &json(&output)["requests"]), (3, &json!(2)), "{output:?}");
         let detail = records(directory.path()).remove(0).detail.unwrap();
         assert!(detail.contains(text), "{detail}");
         is_declared.store(false, Ordering::SeqCst);

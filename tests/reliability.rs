@@ -252,6 +252,8 @@ async fn a_quota_by_the_minute_is_used_and_not_exceeded() {
 
 /// Times the run is killed.
 const KILLS: usize = 100;
+/// After so many kills it is let go on until its budget ends it.
+const KILLS_BETWEEN: usize = 5;
 const IN_FLIGHT: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,26 +269,27 @@ async fn a_hundred_kills_under_faults_limits_and_a_budget_lose_nothing_and_overs
         format!("in_flight = {IN_FLIGHT}\nrequests_per_minute = 30000\ntokens_per_minute = 6000000\nmax_tokens = 16");
     std::fs::write(directory.path().join("config.toml"), configuration(&endpoints, 1_500, &limits)).unwrap();
     let path = directory.path().join("results/onset.db");
-    let (mut unfinished, mut held) = (0, 0);
-    for kill in 0..KILLS {
-        // A budget that grows, so that some runs end by it and some by the kill.
-        let budget = 0.004 * (kill + 1) as f64;
+    let (mut unfinished, mut held, mut spent_before) = (0, 0, 0.0);
+    for turn in 0..KILLS + KILLS / KILLS_BETWEEN {
+        let is_killed = turn % (KILLS_BETWEEN + 1) != KILLS_BETWEEN;
+        let budget = spent_before + if is_killed { 1.0 } else { 0.01 };
         let mut run = command(directory.path())
             .args(["run", "-q", "--json", "--budget", &budget.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let moment = dice(5, &Value::Null, kill) % 150;
-        tokio::time::sleep(Duration::from_millis(30 + moment)).await;
-        let ended = run.try_wait().unwrap();
-        unfinished += usize::from(ended.is_none());
-        held += usize::from(ended.is_some_and(|status| status.code() == Some(3)));
-        run.kill().unwrap();
-        run.wait().unwrap();
+        if is_killed {
+            let moment = dice(5, &Value::Null, turn) % 150;
+            tokio::time::sleep(Duration::from_millis(30 + moment)).await;
+            unfinished += usize::from(run.try_wait().unwrap().is_none());
+            run.kill().unwrap();
+        }
+        held += usize::from(run.wait().unwrap().code() == Some(3));
         let Ok(store) = Store::open_read_only(&path) else { continue };
         let Some(manifest) = store.runs().unwrap().pop() else { continue };
         let spent = store.spent(&manifest.run).unwrap();
+        spent_before = spent.usd;
         let mut books = server.books();
         assert!(spent.usd <= budget + 1e-9, "{spent:?} of {budget}");
         assert!(books.charged <= spent.usd + 1e-9, "{} charged, {spent:?}", books.charged);
@@ -301,7 +304,7 @@ async fn a_hundred_kills_under_faults_limits_and_a_budget_lose_nothing_and_overs
         }
     }
     assert!(unfinished >= KILLS / 3, "only {unfinished} runs were killed before their end");
-    assert!(held >= KILLS / 20, "only {held} runs ended by their budget");
+    assert!(held >= KILLS / KILLS_BETWEEN / 2, "only {held} runs ended by their budget");
     let last = onset(directory.path(), &["run", "--json", "-q", "--retry-failed", "--budget", "100"]).await;
     let found = json(&last);
     let store = Store::open_read_only(&path).unwrap();

@@ -3,6 +3,7 @@
 //! Pure: the same manifest and records give the same analysis, in whatever order the records come. Every definition is
 //! stated where it is computed: points in `points`, tests in `evidence`, verdicts in `verdict`, pairs in `paired`.
 
+mod accounts;
 mod artefact;
 mod backtest;
 mod chance;
@@ -44,7 +45,8 @@ use points::{Cells, Measured};
 use verdict::{Finding, Question};
 
 /// Metrics that mean "right or wrong" as the discontinuous scorer does, so that its chance is theirs too.
-const SAME_MEANING: [&str; 3] = ["exact-match", "numeric-equality", "choice"];
+const SAME_MEANING: [&str; 7] =
+    ["exact-match", "numeric-equality", "choice", "acc", "acc-norm", "acc-bytes", "acc-mutual-info"];
 
 /// Everything the records show: per task, prompt, metric and family one curve over the final models by scale, and one along every
 /// training run with three or more checkpoints. Models are ordered by `axis`, or by the first measure that all of a family have.
@@ -108,8 +110,22 @@ fn analyse_over(
     for reason in lacking {
         refused.extend(asked.iter().map(|(task, prompt)| refusal(task, prompt, &reason)));
     }
-    let collapse = Vec::new();
-    Analysis { version: ANALYSIS_VERSION, run: manifest.run.clone(), curves, order, refused, comparisons, collapse }
+    let mut warnings = Vec::new();
+    for (task, prompt) in &asked {
+        for model in &manifest.models {
+            warnings.extend(accounts::warnings(&task.name, prompt, &model.name, cells.of_model(&task.name, prompt, model)));
+        }
+    }
+    Analysis {
+        version: ANALYSIS_VERSION,
+        run: manifest.run.clone(),
+        curves,
+        order,
+        refused,
+        comparisons,
+        collapse: Vec::new(),
+        warnings,
+    }
 }
 
 fn refusal(task: &Task, prompt: &str, reason: &str) -> Refusal {

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::schema::{Comparison, ComparisonKind, Helps, ModelEntry, PairedPoint, Prompt, Record, RunManifest, Task};
+use crate::schema::{Comparison, ComparisonKind, Helps, ModelEntry, Need, PairedPoint, Prompt, Record, RunManifest, Task};
 use crate::stats::{holm, mcnemar, paired_interval, paired_mean};
 
 use super::definition::ALPHA;
@@ -192,8 +192,9 @@ fn measure<'a>(
         .iter()
         .filter_map(|item| {
             let (record, other) = (cell.get(item)?, other.get(item)?);
-            // One name with two reference answers is not one problem.
-            let is_same = record.target == other.target;
+            // One name with two reference answers is not one problem, and log-probabilities had in two ways are no pair.
+            let is_weighed = crate::scorers::find(metric).is_some_and(|scorer| scorer.need() != Need::Reply);
+            let is_same = record.target == other.target && (!is_weighed || record.method == other.method);
             Some((*item, score(record, metric)?, score(other, metric)?)).filter(|_| is_same)
         })
         .collect();

@@ -60,6 +60,12 @@ impl<'a> Cells<'a> {
         Self { records: cells, planned }
     }
 
+    /// The records of one model.
+    pub(super) fn of_model<'b>(&'b self, task: &'b str, prompt: &'b str, model: &'b ModelEntry) -> &'b [&'b Record] {
+        let records: &'b BTreeMap<[&'b str; 4], Vec<&'b Record>> = &self.records;
+        records.get(&[task, prompt, model.family.as_str(), model.name.as_str()]).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The records of every size of a curve, by rising scale.
     pub(super) fn of<'b>(
         &'b self,

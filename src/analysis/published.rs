@@ -115,8 +115,16 @@ pub fn analyse_published(name: &str, scores: &[PublishedScore], options: Options
     });
     // Published scores come without their items, so nothing can be paired.
     let comparisons = Vec::new();
-    let analysis =
-        Analysis { version: ANALYSIS_VERSION, run: name.to_owned(), curves, order, refused, comparisons, collapse };
+    let analysis = Analysis {
+        version: ANALYSIS_VERSION,
+        run: name.to_owned(),
+        curves,
+        order,
+        refused,
+        comparisons,
+        collapse,
+        warnings: Vec::new(),
+    };
     (manifest, analysis)
 }
 

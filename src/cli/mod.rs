@@ -7,6 +7,7 @@ mod list;
 mod output;
 mod plan;
 mod print;
+mod probe;
 mod progress;
 mod report;
 mod run;
@@ -118,6 +119,13 @@ enum Command {
     },
     /// What a run would send, and what the store already has; sends nothing.
     Plan {
+        #[command(flatten)]
+        what: What,
+    },
+    /// Try what endpoints do: whether they are there, which parameters they honour, and whether their log-probabilities are true.
+    Probe {
+        /// The endpoint; all of them by default.
+        endpoint: Option<String>,
         #[command(flatten)]
         what: What,
     },
@@ -254,6 +262,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Run { what, retry_failed, no_retry, budget } => run::run(&what, retry_failed, no_retry, budget, global),
         Command::Plan { what } => plan::plan(&what, global),
+        Command::Probe { endpoint, what } => probe::probe(endpoint.as_deref(), &what, global),
         Command::Score { what } => run::score(&what, global),
         Command::Analyze { what: Some(file), x, pool, results } if report::is_file(&file) => {
             report::analyze_file(std::path::Path::new(&file), x.as_deref(), pool.is_some(), &results.out, global)

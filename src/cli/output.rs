@@ -11,7 +11,7 @@ use super::print::{eprintln, println};
 use crate::plan::Plan;
 use crate::report::{
     BASELINE_HEADER, COLLAPSE, MARKS, SIZES_HEADER, VERDICT_HEADER, baseline_rows, collapse_rows, pairs_lead, size_rows,
-    verdict_rows,
+    verdict_rows, warning_rows,
 };
 use crate::runner::{Spending, Summary};
 use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
@@ -29,7 +29,7 @@ pub(super) fn table(header: &[&str]) -> Table {
 
 /// Reasons of failure that a summary shows.
 const SHOWN_REASONS: usize = 3;
-/// Warnings of one kind that are printed.
+/// Warnings that are printed.
 const SHOWN_WARNINGS: usize = 5;
 /// Where the verdict stands in `VERDICT_HEADER`.
 const VERDICT_COLUMN: usize = 2;
@@ -81,7 +81,7 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
         }));
     }
     println!("{rows}");
-    doubtful_chance(analysis);
+    warn(analysis);
     if !is_lead && !baselines.is_empty() {
         println!("");
         titled(title, &BASELINE_HEADER, baselines);
@@ -99,20 +99,21 @@ pub(super) fn analysis(manifest: &RunManifest, analysis: &Analysis, global: &Glo
     }
 }
 
-/// Says which chance levels the data contradict: a verdict on them is only as good as they are.
-fn doubtful_chance(analysis: &Analysis) {
-    let warnings = || {
-        let curves = analysis.curves.iter().filter(|curve| curve.discontinuous);
-        curves.filter_map(|curve| Some((curve, curve.evidence.iter().find(|evidence| evidence.part == "chance")?)))
-    };
-    for (curve, evidence) in warnings().take(SHOWN_WARNINGS) {
+/// Says what verdicts are only as good as: replies that were cut, and chance levels that the data contradict.
+fn warn(analysis: &Analysis) {
+    let chance = analysis.curves.iter().filter(|curve| curve.discontinuous).filter_map(|curve| {
+        let evidence = curve.evidence.iter().find(|evidence| evidence.part == "chance")?;
         let parts = [&curve.task, &curve.prompt, &curve.family].map(String::as_str);
         let name: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        println!("warning: {}: {}", name.join("/"), evidence.words);
+        Some((name.join("/"), evidence.words.clone()))
+    });
+    let warnings: Vec<(String, String)> = warning_rows(analysis).into_iter().chain(chance).collect();
+    for (about, words) in warnings.iter().take(SHOWN_WARNINGS) {
+        println!("warning: {about}: {words}");
     }
-    let more = warnings().count().saturating_sub(SHOWN_WARNINGS);
+    let more = warnings.len().saturating_sub(SHOWN_WARNINGS);
     if more > 0 {
-        println!("and {more} more curves whose chance level is in doubt; the report names them");
+        println!("and {more} more warnings; the report has all");
     }
 }
 

@@ -85,6 +85,9 @@ fn minutes(loads: &[EndpointLoad<'_>]) -> Option<f64> {
 pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     let (workspace, plan) = prepare(what, global)?;
     let store = if store_path(&what.out).exists() { Some(open(&what.out)?) } else { None };
+    if let Some(store) = &store {
+        super::probe::check(&workspace, &plan, store)?;
+    }
     let mut loads = Vec::new();
     for spec in &workspace.config.endpoints {
         let load = EndpointLoad { spec, models: load(&plan, spec, store.as_ref())? };

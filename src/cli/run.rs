@@ -9,13 +9,14 @@ use tokio::sync::watch;
 
 use super::diagnose::Problem;
 use super::print::eprintln;
+use super::probe::{identity, is_to_be_calibrated};
 use super::progress::Progress;
 use super::{Global, What, exit, output};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
-use crate::schema::{ModelEntry, Outcome, RunManifest, Scale, Transport};
+use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
 use crate::server;
 use crate::store::{Store, Write};
 use crate::transport::{Header, InProcess, Network};
@@ -76,6 +77,26 @@ pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
+/// What moves bytes to and from an endpoint.
+pub(super) fn transport(spec: &EndpointSpec, plan: &Plan) -> Result<Box<dyn Transport>, Problem> {
+    let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
+    if spec.base_url == EMBEDDED {
+        let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
+        let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
+        return Ok(Box::new(InProcess(server::router(models))));
+    }
+    let timeout = Duration::from_secs(spec.timeout_seconds);
+    let mut headers = Vec::new();
+    if let Some(key) = &spec.api_key {
+        let (name, before) = planned.provider.authorization(&planned.endpoint.dialect);
+        headers.push(Header { name: name.to_owned(), before, value: key.read()?, is_secret: true });
+    }
+    for (name, value) in &spec.headers {
+        headers.push(Header { name: name.clone(), before: "", value: value.read()?, is_secret: value.is_secret() });
+    }
+    Ok(Box::new(Network::new(&spec.base_url, headers, timeout).map_err(Problem::other)?))
+}
+
 fn gateway(
     spec: &EndpointSpec,
     plan: &Plan,
@@ -84,23 +105,38 @@ fn gateway(
     retries: Retries,
 ) -> Result<Gateway, Problem> {
     let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
-    let transport: Box<dyn Transport> = if spec.base_url == EMBEDDED {
-        let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
-        let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
-        Box::new(InProcess(server::router(models)))
-    } else {
-        let timeout = Duration::from_secs(spec.timeout_seconds);
-        let mut headers = Vec::new();
-        if let Some(key) = &spec.api_key {
-            let (name, before) = planned.provider.authorization(&planned.endpoint.dialect);
-            headers.push(Header { name: name.to_owned(), before, value: key.read()?, is_secret: true });
-        }
-        for (name, value) in &spec.headers {
-            headers.push(Header { name: name.clone(), before: "", value: value.read()?, is_secret: value.is_secret() });
-        }
-        Box::new(Network::new(&spec.base_url, headers, timeout).map_err(Problem::other)?)
-    };
+    let transport = transport(spec, plan)?;
     Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limiter, spending, retries))
+}
+
+/// Calibrates the endpoints of which log-probabilities are needed and were never tried: what is not true must not be scored.
+async fn calibrate(
+    workspace: &Workspace,
+    plan: &Plan,
+    gateways: &HashMap<String, Arc<Gateway>>,
+    store: &Store,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), Problem> {
+    for spec in &workspace.config.endpoints {
+        let (Some(planned), Some(gateway)) = (plan.endpoint(&spec.name), gateways.get(&spec.name)) else { continue };
+        let Some(model) = plan.models.iter().find(|model| model.endpoint == spec.name) else { continue };
+        if !is_to_be_calibrated(plan, &planned.endpoint, spec, store)? {
+            continue;
+        }
+        let identity = identity(&planned.endpoint, spec);
+        let found = gateway.calibrate(&identity, &model.name, store, stop).await.map_err(Problem::other)?;
+        let Some((found, words)) = found else { continue };
+        let what = planned.endpoint.scoring.name().to_owned();
+        let probe = Probe {
+            endpoint: spec.name.clone(),
+            identity,
+            model: model.name.clone(),
+            at: jiff::Timestamp::now().to_string(),
+            findings: vec![Finding { what, found, words }],
+        };
+        store.write(vec![Write::Probe(Box::new(probe))]).await.map_err(Problem::other)?;
+    }
+    super::probe::check(workspace, plan, store)
 }
 
 /// A budget can only be held where every request has a price.
@@ -181,6 +217,10 @@ pub(super) fn run(
             // Dropping the sender would look like a change to the other side.
             std::future::pending::<()>().await;
         });
+        // Who asks nothing need not know whether the replies would be true.
+        if retry_failed || store.records(&plan.run).map_err(Problem::other)?.len() < plan.len() {
+            calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
+        }
         runner::run(Arc::clone(&plan), store.clone(), gateways, Options { retry_failed }, stop, observer)
             .await
             .map_err(Problem::other)

@@ -8,7 +8,7 @@ use crate::schema::{Analysis, Curve, Order, Point, RunManifest, Verdict};
 use super::format::{self, escape};
 use super::headline::headline;
 use super::paired::{BASELINE_HEADER, Lead, MARKS, SIZES_HEADER, baseline_row, baseline_rows, draw, lead, shown, size_rows};
-use super::view::{TaskView, VERDICT_HEADER, collapse_rows, drawings, onset, verdict_rows};
+use super::view::{TaskView, VERDICT_HEADER, WARNINGS, collapse_rows, drawings, onset, verdict_rows, warning_rows};
 use super::{COLLAPSE, style, svg};
 
 /// The whole page.
@@ -34,6 +34,10 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
         let _ = writeln!(out, "<p class=\"muted\">{}</p>", escape(&headline.about));
         paired_tables(&mut out, manifest, analysis, true);
         let _ = writeln!(out, "<h2>Verdicts on the curves</h2><p>{}.</p>", escape(&headline.title));
+    }
+    if !analysis.warnings.is_empty() {
+        let _ = writeln!(out, "<h2>{WARNINGS}</h2>");
+        findings(&mut out, &warning_rows(analysis));
     }
     findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {

@@ -9,7 +9,7 @@ use super::format::{self, markdown};
 use super::headline::headline;
 use super::html::{PANELS, POINT_HEADER, SLICES, order_words, point_rows, summary};
 use super::paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_row, baseline_rows, lead, shown, size_rows};
-use super::view::{TaskView, VERDICT_HEADER, collapse_rows, drawings, verdict_rows};
+use super::view::{TaskView, VERDICT_HEADER, WARNINGS, collapse_rows, drawings, verdict_rows, warning_rows};
 
 /// The whole report.
 pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskView<'_>]) -> String {
@@ -27,6 +27,11 @@ pub(super) fn report(manifest: &RunManifest, analysis: &Analysis, tasks: &[TaskV
         let _ = writeln!(out, "\n{}\n", markdown(&headline.about));
         paired_tables(&mut out, manifest, analysis);
         let _ = writeln!(out, "## Verdicts on the curves\n\n{}.\n", markdown(&headline.title));
+    }
+    if !analysis.warnings.is_empty() {
+        let _ = writeln!(out, "## {WARNINGS}\n");
+        findings(&mut out, &warning_rows(analysis));
+        out.push('\n');
     }
     findings(&mut out, &headline.findings);
     if !headline.rest.is_empty() {

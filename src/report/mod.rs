@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use crate::schema::{Analysis, RunManifest};
 
 pub use paired::{BASELINE_HEADER, MARKS, SIZES_HEADER, baseline_rows, pairs_lead, size_rows};
-pub use view::{VERDICT_HEADER, VerdictRow, collapse_rows, verdict_rows};
+pub use view::{VERDICT_HEADER, VerdictRow, collapse_rows, verdict_rows, warning_rows};
 
 /// What stands above the findings on axes over which families fall on one curve.
 pub const COLLAPSE: &str = "Over which axis families fall on one curve (log marginal likelihood of the pooled curve)";

@@ -305,6 +305,7 @@ fn run() -> (RunManifest, Analysis) {
             refused,
             comparisons,
             collapse: Vec::new(),
+            warnings: Vec::new(),
         },
     )
 }

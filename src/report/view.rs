@@ -176,6 +176,15 @@ fn row(view: &TaskView<'_>, curve: &Curve) -> VerdictRow {
     }
 }
 
+/// The title of the warnings.
+pub(super) const WARNINGS: &str = "Before the verdicts";
+
+/// The warnings of an analysis, each with what it is about.
+#[must_use]
+pub fn warning_rows(analysis: &Analysis) -> Vec<(String, String)> {
+    analysis.warnings.iter().map(|warning| (warning.about(), warning.words.clone())).collect()
+}
+
 /// Where an ability begins, in words that fit a cell.
 pub(super) fn onset(curve: &Curve) -> String {
     let unit = format::unit(&curve.axis);

@@ -50,7 +50,7 @@ impl Source for Asking<'_> {
         Box::pin(async move {
             let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
             exchange.await.map_err(|error| match error {
-                GatewayError::Failed(reason) => Unreached::Failed(reason),
+                GatewayError::Failed(reason) | GatewayError::Rejected(reason) => Unreached::Failed(reason),
                 GatewayError::Unusable(_) | GatewayError::OverBudget(_) | GatewayError::Stopped => Unreached::Pending,
                 GatewayError::Store(error) => Unreached::Store(error),
             })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -10,10 +10,11 @@ use tokio::sync::watch;
 
 use super::alone::{Alone, Busy};
 use super::limiter::{Limiter, Sign, Turn, Waiting};
+use super::probe::{Untried, calibrate, calibration_input};
 use super::spending::{Bill, Reservation, Spending};
 use crate::schema::{
-    Call, Class, Endpoint, ExchangeKey, FinishReason, HttpResponse, Provider, Request, Response, Transport, TransportError,
-    Usage, Wanted,
+    Call, Class, Endpoint, ExchangeKey, FinishReason, Found, HttpResponse, Provider, Request, Response, Transport,
+    TransportError, Usage, Wanted,
 };
 use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
 
@@ -38,6 +39,9 @@ pub enum GatewayError {
     /// The request failed for good: what was sent, what came back.
     #[error("{0}")]
     Failed(String),
+    /// The endpoint said that it does not do what was asked.
+    #[error("{0}")]
+    Rejected(String),
     /// The endpoint or the model refuses everything, or is gone.
     #[error("{0}")]
     Unusable(String),
@@ -174,6 +178,41 @@ impl Gateway {
         GatewayError::Unusable(reason)
     }
 
+    /// Tries whether log-probabilities are true, with requests that are committed and paid for as all are; none when that could not be
+    /// tried: the run will say what is wrong with the endpoint. `identity` is that of the endpoint.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn calibrate(
+        &self,
+        identity: &str,
+        model: &str,
+        store: &Store,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<(Found, String)>, StoreError> {
+        let Endpoint { sampling, scoring, .. } = &self.endpoint;
+        let failed = Mutex::new(None);
+        let ask = async |request: Request| {
+            let known = serde_json::json!(["calibration", identity, model, request, sampling, scoring]);
+            let key = ExchangeKey(*blake3::hash(known.to_string().as_bytes()).as_bytes());
+            if let Ok(Some(response)) = store.response(&key) {
+                return Ok(response);
+            }
+            self.exchange(key, model, &request, sampling.seed, store, stop).await.map_err(|error| match error {
+                GatewayError::Rejected(reason) => Untried::Rejected(reason),
+                GatewayError::Store(error) => {
+                    let words = error.to_string();
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Untried::Failed(words)
+                }
+                other => Untried::Failed(other.to_string()),
+            })
+        };
+        let found = calibrate(*scoring, &calibration_input(self.provider.is_chat()), ask).await;
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.map_or(Ok(found.ok()), Err)
+    }
+
     /// Sends a request, trying again where that may help, and commits the exchange. Once `stop` is true, nothing is sent and
     /// nothing waited for but the reply to what was sent before.
     ///
@@ -250,6 +289,7 @@ impl Gateway {
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
                 Class::NoModel => return Err(self.give_up_model(model, what)),
+                Class::Fatal | Class::Refused if status.is_some() => return Err(GatewayError::Rejected(what)),
                 Class::Fatal | Class::Refused => return Err(GatewayError::Failed(what)),
                 Class::RateLimited(_) if self.retries.most == 0 => return Err(GatewayError::Failed(what)),
                 // A limit says nothing about the request: it is bounded by time and uses up no retry.
@@ -272,7 +312,13 @@ impl Gateway {
                 }
                 Class::Transient => {
                     let attempts = if failed == 0 { String::new() } else { format!(" (after {} attempts)", failed + 1) };
-                    return Err(self.used_up(model, request, format!("{what}{attempts}")));
+                    let error = self.used_up(model, request, format!("{what}{attempts}"));
+                    // A good reply that never holds the log-probability: the endpoint has none.
+                    let is_silent = wants_logprob(request) && status.is_some_and(|status| status < 300);
+                    return Err(match error {
+                        GatewayError::Failed(reason) if is_silent => GatewayError::Rejected(reason),
+                        error => error,
+                    });
                 }
             }
         }

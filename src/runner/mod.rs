@@ -5,6 +5,7 @@ mod conversation;
 mod gateway;
 mod limiter;
 mod pace;
+mod probe;
 mod spending;
 mod width;
 
@@ -22,6 +23,7 @@ use crate::store::{Store, StoreError, Write};
 pub use conversation::{Unreached, converse, rebuild};
 pub use gateway::{Gateway, GatewayError, Retries};
 pub use limiter::{Limiter, Limits, Waiting};
+pub use probe::{identity, probe};
 pub use spending::Spending;
 
 /// Something that happened in a run.

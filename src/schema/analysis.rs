@@ -363,4 +363,28 @@ pub struct Analysis {
     /// Over which axis families fall on one curve, where they are pooled.
     #[serde(default)]
     pub collapse: Vec<Collapse>,
+    /// What a reader must know of the records before the verdicts.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// A warning about the records of one model with one task and prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Name of the task.
+    pub task: String,
+    /// Name of the prompt.
+    pub prompt: String,
+    /// Name of the model.
+    pub model: String,
+    /// What is wrong, and what to do.
+    pub words: String,
+}
+
+impl Warning {
+    /// What it is about: `task/prompt/model`.
+    #[must_use]
+    pub fn about(&self) -> String {
+        format!("{}/{}/{}", self.task, self.prompt, self.model)
+    }
 }

@@ -7,6 +7,7 @@ mod endpoint;
 mod exchange;
 pub mod manual;
 mod price;
+mod probe;
 mod prompt;
 mod published;
 mod record;
@@ -15,7 +16,7 @@ mod wire;
 
 pub use analysis::{
     ANALYSIS_VERSION, Analysis, AxisEvidence, Collapse, Comparison, ComparisonKind, Curve, Evidence, Helps, Onset, Order,
-    PairedPoint, Point, Slice, SlicePoint, Verdict,
+    PairedPoint, Point, Slice, SlicePoint, Verdict, Warning,
 };
 pub use axis::Axis;
 pub use curve::{CURVE_DIMENSIONS, CurveFamily, Form, Proposal, Sizes};
@@ -24,6 +25,7 @@ pub use exchange::{
     Chat, FinishReason, Input, Logprobs, Message, OptionLogprobs, Request, Response, ToolCall, ToolSpec, Usage, Wanted,
 };
 pub use price::Price;
+pub use probe::{Finding, Found, Probe};
 pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn, Turns};
 pub use published::PublishedScore;
 pub use record::{

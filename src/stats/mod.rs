@@ -10,6 +10,7 @@
 
 mod beta_binomial;
 mod binomial;
+mod censored;
 mod identified;
 mod integrate;
 mod interval;
@@ -20,6 +21,7 @@ mod trend;
 
 pub use beta_binomial::BetaBinomial;
 pub use binomial::{lower_tail, minimal_effect, upper_tail};
+pub use censored::censored_lognormal;
 pub use identified::imbens_manski;
 pub use integrate::{Draws, Effort, adaptive, tempered};
 pub use interval::{Interval, bootstrap_mean, wilson, wilson_at};

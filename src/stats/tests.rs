@@ -239,3 +239,14 @@ fn the_area_under_the_curve_counts_ties_half() {
     close(area_under_curve(&[0.9, 0.5, 0.5], &[0.1, 0.5]).unwrap(), 5.0 / 6.0);
     assert_eq!(area_under_curve(&[], &[1.0]), None);
 }
+
+#[test]
+fn a_censored_lognormal_agrees_with_scipys_search_of_the_likelihood() {
+    for row in golden("censored") {
+        let (mean, deviation) = censored_lognormal(&numbers(&row[0]), number(&row[1]), count(&row[2])).unwrap();
+        // A search without derivatives ends within the root of the precision.
+        assert!((mean - number(&row[3])).abs() < 1e-6 && (deviation - number(&row[4])).abs() < 1e-6, "{mean} {deviation}");
+    }
+    assert_eq!(censored_lognormal(&[5.0], 9.0, 3), None);
+    assert_eq!(censored_lognormal(&[5.0, 5.0], 9.0, 3), None);
+}

@@ -83,6 +83,15 @@ CREATE TABLE spending (
     settled REAL
 );
 CREATE INDEX spending_run ON spending (run);
+CREATE TABLE probes (
+    id INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    model TEXT NOT NULL,
+    at TEXT NOT NULL,
+    findings TEXT NOT NULL
+);
+CREATE INDEX probes_identity ON probes (identity);
 ",
 ];
 

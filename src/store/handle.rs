@@ -13,7 +13,7 @@ use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::read;
 use super::rows::{Attempt, Row, Spent, StoredExchange, Write};
 use super::writer::{Job, Writer};
-use crate::schema::{ExchangeKey, Record, Response, RunManifest};
+use crate::schema::{ExchangeKey, Probe, Record, Response, RunManifest};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
 const BUSY: Duration = Duration::from_secs(30);
@@ -159,6 +159,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn spent(&self, run: &str) -> Result<Spent, StoreError> {
         self.read(|connection| read::spent(connection, run))
+    }
+
+    /// What was last found of the endpoint of that name and [`Probe::identity`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn probe(&self, endpoint: &str, identity: &str) -> Result<Option<Probe>, StoreError> {
+        self.read(|connection| read::probe(connection, endpoint, identity))
     }
 
     /// The number of the last reservation of any run; zero where there is none.

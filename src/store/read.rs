@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::rows::{Attempt, Spent, StoredExchange};
-use crate::schema::{ExchangeKey, Logprobs, Outcome, Record, Response, RunManifest, Score, Scoring};
+use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, Response, RunManifest, Score, Scoring};
 
 type Found<T> = rusqlite::Result<T>;
 
@@ -75,6 +75,26 @@ pub(super) fn spent(connection: &Connection, run: &str) -> Found<Spent> {
             let unknown = usize::try_from(unsigned(row, 1)?).unwrap_or(usize::MAX);
             Ok(Spent { usd: row.get(0)?, unknown, unknown_usd: row.get(2)? })
         })
+}
+
+/// The last probe of an endpoint of that identity.
+pub(super) fn probe(connection: &Connection, endpoint: &str, identity: &str) -> Found<Option<Probe>> {
+    connection
+        .prepare_cached(
+            "SELECT endpoint, identity, model, at, findings FROM probes WHERE endpoint = ?1 AND identity = ?2
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([endpoint, identity], |row| {
+            let findings = serde_json::from_str(row.get_ref(4)?.as_str()?);
+            Ok(Probe {
+                endpoint: row.get(0)?,
+                identity: row.get(1)?,
+                model: row.get(2)?,
+                at: row.get(3)?,
+                findings: findings.map_err(|error| unreadable(4, Type::Text, error))?,
+            })
+        })
+        .optional()
 }
 
 pub(super) fn last_spending(connection: &Connection) -> Found<i64> {

@@ -4,7 +4,7 @@ use blake3::Hash;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::StoreError;
-use crate::schema::{ExchangeKey, Logprobs, Record, Request, Response, RunManifest, Score, Scoring};
+use crate::schema::{ExchangeKey, Logprobs, Probe, Record, Request, Response, RunManifest, Score, Scoring};
 
 /// A request with its response, as the store keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,8 @@ pub enum Write {
         /// US dollars.
         usd: f64,
     },
+    /// What was found of an endpoint.
+    Probe(Box<Probe>),
     /// A record with its scores; replaces an earlier one of the same id in the same run.
     Record(Box<Record>),
 }
@@ -120,6 +122,7 @@ pub(super) enum Row {
     Attempt(Attempt),
     Reserve { id: i64, run: String, key: ExchangeKey, usd: f64 },
     Settle { id: i64, usd: f64 },
+    Probe { probe: Box<Probe>, findings: String },
     Record(Box<Record>),
 }
 
@@ -145,6 +148,11 @@ impl Row {
             Write::Attempt(attempt) => Self::Attempt(attempt),
             Write::Reserve { id, run, key, usd } => Self::Reserve { id, run, key, usd },
             Write::Settle { id, usd } => Self::Settle { id, usd },
+            Write::Probe(probe) => {
+                let findings = serde_json::to_string(&probe.findings)
+                    .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+                Self::Probe { probe, findings }
+            }
             Write::Record(record) => Self::Record(record),
         })
     }
@@ -164,6 +172,11 @@ impl Row {
             Self::Settle { id, usd } => {
                 let sql = "UPDATE spending SET settled = ?2 WHERE id = ?1";
                 connection.prepare_cached(sql)?.execute(params![id, usd]).map(drop)
+            }
+            Self::Probe { probe, findings } => {
+                let sql = "INSERT INTO probes (endpoint, identity, model, at, findings) VALUES (?1, ?2, ?3, ?4, ?5)";
+                let values = params![probe.endpoint, probe.identity, probe.model, probe.at, findings];
+                connection.prepare_cached(sql)?.execute(values).map(drop)
             }
             Self::Record(record) => insert_record(connection, record),
         }

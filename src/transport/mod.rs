@@ -110,7 +110,8 @@ fn connect_timeout(timeout: Duration) -> Duration {
 }
 
 /// An address without the name of a user, a password or a query.
-fn public_part(address: &str) -> String {
+#[must_use]
+pub fn public_part(address: &str) -> String {
     let Ok(mut url) = reqwest::Url::parse(address) else { return "an address that is none".to_owned() };
     // Refused only for addresses that cannot have them.
     let _ = url.set_username("");

