@@ -243,7 +243,7 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Seen>) -> Outcome<()> {
         if buffer.starts_with(b"GET /seen") {
             let Seen { requests, between } = std::mem::take(&mut *seen.lock().map_err(|_| "poisoned")?);
             let seconds = between.map_or(0.0, |(first, last)| (last - first).as_secs_f64());
-            reply(&mut stream, &format!("{requests} {seconds}")).await?;
+            return reply(&mut stream, &format!("{requests} {seconds}")).await;
         } else {
             {
                 let mut seen = seen.lock().map_err(|_| "poisoned")?;
