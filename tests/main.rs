@@ -28,3 +28,5 @@ mod pipeline;
 mod reliability;
 /// A run killed at random moments against a separate server.
 mod resume;
+/// Keys are found in nothing that is printed or written.
+mod secrets;

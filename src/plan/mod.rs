@@ -195,8 +195,12 @@ impl Plan {
         // How a log-probability is had decides what it is.
         let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
         let model = parts.model;
-        let sent = serde_json::json!([model.endpoint, model.name, model.weights, request, sampling, scoring, 0, self.epoch]);
-        ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
+        let sent = (&model.endpoint, &model.name, &model.weights, request, sampling, scoring, 0, &self.epoch);
+        let mut hasher = blake3::Hasher::new();
+        // Neither can a hash refuse bytes, nor is there anything in a request that is no JSON.
+        let written = serde_json::to_writer(&mut hasher, &sent);
+        debug_assert!(written.is_ok(), "{written:?}");
+        ExchangeKey(*hasher.finalize().as_bytes())
     }
 
     /// The manifest of the run.

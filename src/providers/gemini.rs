@@ -138,7 +138,8 @@ impl Provider for Gemini {
             };
         };
         let finish = match candidate.get("finishReason").and_then(Value::as_str) {
-            Some("STOP" | "MALFORMED_FUNCTION_CALL") => FinishReason::Stop,
+            // Gateways that speak this API have names of their own for a reply that ends in a call.
+            Some("STOP" | "MALFORMED_FUNCTION_CALL" | "FUNCTION_CALL" | "TOOL_CALLS") => FinishReason::Stop,
             Some("MAX_TOKENS") => FinishReason::Length,
             Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "LANGUAGE") => {
                 FinishReason::Refusal

@@ -15,8 +15,9 @@ use crate::schema::{
 };
 use crate::tools;
 
-/// What a text is continued from, and what a chat is asked; any model goes on with digits.
-const COUNT: &str = "1, 2, 3, 4, 5, 6,";
+/// What a text is continued from, and what a chat is asked; any model goes on with digits. Without spaces, which some vocabularies
+/// have as tokens of their own.
+const COUNT: &str = "1,2,3,4,5,6,";
 const ASK: &str = "Count from 1 to 20. Write only the numbers, separated by commas.";
 const CALCULATE: &str = "What is 127 times 43? Use the calculator.";
 /// Nats by which the log-probability of a token may differ between writing and scoring it: servers compute in few digits, and several tokens
@@ -413,7 +414,7 @@ async fn try_to_calibrate(
         let (text, logprob) = written?;
         return Ok((Found::Yes, format!("writes {text:?} with a log-probability of {logprob:.3}")));
     }
-    let text = written.as_ref().map_or_else(|_| " 7".to_owned(), |(text, _)| text.clone());
+    let text = written.as_ref().map_or_else(|_| "7".to_owned(), |(text, _)| text.clone());
     let scored = async |continuation: &str| {
         let wanted = Wanted::Logprob { continuation: continuation.to_owned() };
         let response = ask(Request { input: input.clone(), wanted }).await?;
@@ -422,7 +423,7 @@ async fn try_to_calibrate(
     };
     let own = scored(&text).await?;
     let mut together = own.exp();
-    for other in [" 9", " cat", "xyz"] {
+    for other in ["9", " cat", "xyz"] {
         if !text.trim().starts_with(other.trim()) && !other.trim().starts_with(text.trim()) {
             together += scored(other).await?.exp();
         }

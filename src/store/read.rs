@@ -1,5 +1,6 @@
 //! The queries.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rusqlite::types::Type;
@@ -195,7 +196,12 @@ fn keys(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {
 
 fn body<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Found<T> {
     let bytes = row.get_ref(column)?.as_blob()?;
-    let json = zstd::stream::decode_all(bytes).map_err(|error| unreadable(column, Type::Blob, error))?;
+    // No JSON text begins as a frame of zstd does.
+    let json = if bytes.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
+        Cow::Owned(zstd::stream::decode_all(bytes).map_err(|error| unreadable(column, Type::Blob, error))?)
+    } else {
+        Cow::Borrowed(bytes)
+    };
     serde_json::from_slice(&json).map_err(|error| unreadable(column, Type::Blob, error))
 }
 

@@ -1,7 +1,10 @@
 //! What is written, and its form in the tables.
 
+use std::cell::RefCell;
+
 use blake3::Hash;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
+use zstd::bulk::Compressor;
 
 use super::StoreError;
 use crate::schema::{ExchangeKey, Logprobs, Probe, Record, Request, Response, RunManifest, Score, Scoring};
@@ -84,19 +87,36 @@ pub enum Write {
     Record(Box<Record>),
 }
 
-/// A JSON text, compressed, with the hash of the text itself.
+/// Bytes of a JSON text from which on it is compressed: shorter ones would hardly get shorter.
+const COMPRESSED: usize = 512;
+
+thread_local! {
+    /// Making one costs more than most bodies take to compress.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// A JSON text, compressed where that pays, with the hash of the text itself.
 #[derive(Debug)]
 pub(super) struct Body {
     hash: Hash,
-    zstd: Vec<u8>,
+    stored: Vec<u8>,
 }
 
 impl Body {
     fn of<T: serde::Serialize>(value: &T) -> Result<Self, StoreError> {
         let json = serde_json::to_vec(value).map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
-        let zstd = zstd::bulk::compress(&json, zstd::DEFAULT_COMPRESSION_LEVEL)
-            .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
-        Ok(Self { hash: blake3::hash(&json), zstd })
+        let hash = blake3::hash(&json);
+        if json.len() < COMPRESSED {
+            return Ok(Self { hash, stored: json });
+        }
+        let zstd = COMPRESSOR.with_borrow_mut(|slot| {
+            let compressor = match slot {
+                Some(compressor) => compressor,
+                None => slot.insert(Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)?),
+            };
+            compressor.compress(&json)
+        });
+        Ok(Self { hash, stored: zstd.map_err(|error| StoreError::Unstorable { reason: error.to_string() })? })
     }
 
     /// The id of the body, which is added when it is not there.
@@ -109,7 +129,7 @@ impl Body {
         if let Some(id) = found {
             return Ok(id);
         }
-        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, self.zstd])
+        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, self.stored])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Moving bytes: over the network, or to a router in this process by the same protocol.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +22,7 @@ pub struct Network {
     base_url: String,
     address: String,
     query: String,
+    last: Mutex<Option<(String, reqwest::Url)>>,
     secrets: Vec<SecretString>,
     timeout: Duration,
 }
@@ -66,14 +68,27 @@ impl Network {
             .map_err(|error| unusable(&error))?;
         let (address, query) = base_url.split_once('?').unwrap_or((base_url, ""));
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-        // A password in the address is a secret too.
         if let Ok(url) = reqwest::Url::parse(base_url) {
-            secrets.extend(url.password().map(SecretString::from));
-            let values = url.query_pairs().filter(|(name, _)| name.contains("key") || name.contains("token"));
-            secrets.extend(values.map(|(_, value)| SecretString::from(value.into_owned())));
+            secrets.extend(secrets_of(&url, &client));
         }
         let base_url = address.trim_end_matches('/').to_owned();
-        Ok(Self { client, address: public_part(&base_url), base_url, query, secrets, timeout })
+        Ok(Self { client, address: public_part(&base_url), base_url, query, last: Mutex::default(), secrets, timeout })
+    }
+
+    /// The whole address of a path, which mostly is that of the request before.
+    fn url(&self, path: &str) -> Result<reqwest::Url, TransportError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, url)) = &*last
+            && known == path
+        {
+            return Ok(url.clone());
+        }
+        // A path may bring a query of its own, as Google's does.
+        let query = if path.contains('?') { self.query.replacen('?', "&", 1) } else { self.query.clone() };
+        let url = reqwest::Url::parse(&format!("{}{path}{query}", self.base_url));
+        let url = url.map_err(|error| TransportError::NoConnection(error.to_string()))?;
+        *last = Some((path.to_owned(), url.clone()));
+        Ok(url)
     }
 
     fn error(&self, error: &reqwest::Error) -> TransportError {
@@ -103,6 +118,32 @@ impl Network {
         }
         text
     }
+}
+
+/// What stands in the names of keys that are part of an address.
+const SECRET_NAMES: [&str; 7] = ["auth", "code", "key", "pass", "secret", "sig", "token"];
+
+/// The password and the keys in an address, in every form in which a server may repeat them.
+fn secrets_of(url: &reqwest::Url, client: &reqwest::Client) -> Vec<SecretString> {
+    let mut found = Vec::new();
+    if let Some(password) = url.password() {
+        found.push(password.to_owned());
+        let mut bare = url.clone();
+        bare.set_query(Some(&format!("password={}", password.replace('+', "%2B"))));
+        let decoded = bare.query_pairs().next().map(|(_, value)| value.into_owned()).unwrap_or_default();
+        // As it is sent: in a header of its own.
+        let request = client.get(bare).basic_auth(url.username(), Some(&decoded)).build();
+        let header = request.ok().and_then(|request| request.headers().get("authorization").cloned());
+        let header = header.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+        found.extend(header.map(str::to_owned));
+        found.push(decoded);
+    }
+    let is_secret = |name: &str| SECRET_NAMES.iter().any(|part| name.to_ascii_lowercase().contains(part));
+    let decoded = url.query_pairs().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.into_owned());
+    found.extend(decoded);
+    let raw = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    found.extend(raw.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.to_owned()));
+    found.into_iter().map(SecretString::from).collect()
 }
 
 fn connect_timeout(timeout: Duration) -> Duration {
@@ -141,9 +182,7 @@ fn check_size(bytes: u64) -> Result<(), TransportError> {
 impl Transport for Network {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
-            // A path may bring a query of its own, as Google's does.
-            let joined = if request.path.contains('?') { self.query.replacen('?', "&", 1) } else { self.query.clone() };
-            let url = format!("{}{}{joined}", self.base_url, request.path);
+            let url = self.url(&request.path)?;
             let mut builder = match request.method {
                 "GET" => self.client.get(url),
                 _ => self.client.post(url).header("content-type", "application/json").body(request.body),

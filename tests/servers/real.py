@@ -129,8 +129,8 @@ def llama(program, directory):
             with tempfile.TemporaryDirectory() as place:
                 place = pathlib.Path(place)
                 config = (
-                    'samples = 20\ntasks = ["addition-2", "word-in-context"]\nprompts = ["zero-shot", "few-shot", "scratchpad", "calculator"]\n'
-                    + endpoint("llama", provider, base, more + "\nin_flight = 4\nmax_tokens = 256")
+                    'samples = 12\ntasks = ["addition-2", "word-in-context"]\nprompts = ["zero-shot", "few-shot", "scratchpad", "calculator"]\n'
+                    + endpoint("llama", provider, base, more + "\nin_flight = 4\nmax_tokens = 128")
                 )
                 (place / "config.toml").write_text(config)
                 print(f"llama.cpp, SmolLM2-135M-Instruct, {provider}")
