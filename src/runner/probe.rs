@@ -41,6 +41,8 @@ const CONTEXT: [&str; 8] = [
 ];
 /// Optional fields of a body that some endpoints reject.
 const OPTIONAL: [&str; 5] = ["temperature", "seed", "top_p", "stop", "reasoning_effort"];
+/// What is said where there is no token to go by.
+const BLANK: &str = "the first token that it writes is blank";
 /// Bytes of a message that are shown.
 const SHOWN: usize = 200;
 
@@ -314,8 +316,8 @@ impl Prober<'_> {
             found,
             format!("temperature 0 twice: {}", if cold == again { "the same text" } else { "other texts" }),
         );
-        let varies = warm != other || other != third;
-        let words = if varies { "texts differ at temperature 1" } else { "other seeds gave the same text at temperature 1" };
+        let varies = [same, other, third].iter().any(|text| *text != warm);
+        let words = if varies { "texts differ at temperature 1" } else { "always the same text at temperature 1" };
         self.note("temperature", if varies { Found::Yes } else { Found::Unknown }, words);
         let (found, words) = match (warm == same, varies) {
             (true, true) => (Found::Yes, "one seed gave one text, others others"),
@@ -411,10 +413,12 @@ async fn try_to_calibrate(
         written => written,
     };
     if scoring == Scoring::FirstToken {
-        let (text, logprob) = written?;
-        return Ok((Found::Yes, format!("writes {text:?} with a log-probability of {logprob:.3}")));
+        return Ok(match written? {
+            Some((text, logprob)) => (Found::Yes, format!("writes {text:?} with a log-probability of {logprob:.3}")),
+            None => (Found::Unknown, BLANK.to_owned()),
+        });
     }
-    let text = written.as_ref().map_or_else(|_| "7".to_owned(), |(text, _)| text.clone());
+    let text = if let Ok(Some((text, _))) = &written { text.clone() } else { "7".to_owned() };
     let scored = async |continuation: &str| {
         let wanted = Wanted::Logprob { continuation: continuation.to_owned() };
         let response = ask(Request { input: input.clone(), wanted }).await?;
@@ -432,30 +436,34 @@ async fn try_to_calibrate(
         return Ok((Found::No, format!("texts that exclude one another have a probability of {together:.2} together")));
     }
     Ok(match written {
-        Ok((_, logprob)) => {
+        Ok(Some((_, logprob))) => {
             let found = if (own - logprob).abs() <= TOLERANCE { Found::Yes } else { Found::No };
             (found, format!("{text:?} has {logprob:.3} nats when it is written and {own:.3} when it is scored"))
         }
-        Err(untried) => {
-            (Found::Unknown, format!("{text:?} has {own:.3} nats; not compared with a token as it is written: {untried}"))
+        other => {
+            let why = other.err().map_or_else(|| BLANK.to_owned(), |untried| untried.to_string());
+            (Found::Unknown, format!("{text:?} has {own:.3} nats; not compared with a token as it is written: {why}"))
         }
     })
 }
 
-/// The token that the model writes, and its log-probability as it writes it.
-async fn written(input: &Input, ask: &impl AsyncFn(Request) -> Result<Response, Untried>) -> Result<(String, f64), Untried> {
+/// The token that the model writes, and its log-probability as it writes it; none when that is a blank.
+async fn written(
+    input: &Input,
+    ask: &impl AsyncFn(Request) -> Result<Response, Untried>,
+) -> Result<Option<(String, f64)>, Untried> {
     let reply = Wanted::Reply { max_tokens: 1, stop: Vec::new() };
     // Who does not even reply says nothing of log-probabilities.
     let reply = ask(Request { input: input.clone(), wanted: reply }).await;
     let text = reply.map_err(|untried| Untried::Failed(untried.to_string()))?.text;
     if text.trim().is_empty() {
-        return Err(Untried::Rejected(format!("the first token that it writes is {text:?}")));
+        return Ok(None);
     }
     let options = Wanted::Options { options: vec![text.clone()] };
     let response = ask(Request { input: input.clone(), wanted: options }).await?;
     let logprob = response.options.and_then(|options| options.options.into_iter().next().flatten());
     let missing = || Untried::Rejected(format!("{text:?}, which it writes, is not among the tokens it lists"));
-    logprob.map(|logprob| (text.clone(), logprob)).ok_or_else(missing)
+    logprob.map(|logprob| Some((text.clone(), logprob))).ok_or_else(missing)
 }
 
 /// The length of a context, wherever an entry has it.

