@@ -24,6 +24,8 @@ mod house;
 mod mistakes;
 /// The whole path on small embedded models, twice.
 mod pipeline;
+/// What an endpoint can do is found out, and what it cannot is not scored.
+mod probes;
 /// What becomes of records when an endpoint misbehaves, and of a run that is killed under a budget.
 mod reliability;
 /// A run killed at random moments against a separate server.

@@ -12,7 +12,7 @@ use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
 use crate::plan::{Plan, Unit};
 use crate::runner::rebuild;
-use crate::schema::{Price, Record};
+use crate::schema::{Price, Record, Scoring};
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
@@ -103,7 +103,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
                 "run": plan.run, "records": plan.len(), "there": loads.iter().map(|load| load.sum(|one| one.there)).sum::<usize>(),
                 "endpoints": endpoints, "tasks": plan.tasks.len(), "cells": plan.cells.len(), "prompts": plan.prompts.len(),
                 "models": plan.models, "samples": plan.samples, "refused": plan.refused, "usd": cost(&loads),
-                "minutes": minutes(&loads),
+                "minutes": minutes(&loads), "unscored": unscored(&plan),
             })
         );
         return Ok(exit::DONE);
@@ -151,7 +151,32 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     for refusal in &plan.refused {
         println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
     }
+    for line in unscored(&plan) {
+        println!("not scored: {line}");
+    }
     Ok(exit::DONE)
+}
+
+/// What the endpoints of a plan cannot give, and what else would.
+pub(super) fn unscored(plan: &Plan) -> Vec<String> {
+    let mut scorers: BTreeMap<(&str, Scoring), Vec<&str>> = BTreeMap::new();
+    for (endpoint, scoring, scorer) in plan.unserved() {
+        scorers.entry((endpoint, scoring)).or_default().push(scorer);
+    }
+    let line = |((endpoint, scoring), names): ((&str, Scoring), Vec<&str>)| {
+        let gives = match scoring {
+            Scoring::Generation => "gives no log-probabilities",
+            Scoring::FirstToken => "gives those of first tokens only (`first-token`), which tell options apart",
+            _ => "puts every question into a chat, where no line says what kind of text follows",
+        };
+        let instead = if scoring.gives_any_text() {
+            "a completions endpoint has one"
+        } else {
+            "echo, prompt-logprobs and grammar give that of any text"
+        };
+        format!("{} at `{endpoint}`, which {gives}; {instead} (`onset list providers`)", names.join(", "))
+    };
+    scorers.into_iter().map(line).collect()
 }
 
 /// The pairs of task and prompt, each with the first text that would be sent.

@@ -169,6 +169,9 @@ pub(super) fn run(
     if budget.is_some() {
         check_prices(&workspace, &plan)?;
     }
+    if !global.quiet {
+        super::plan::unscored(&plan).iter().for_each(|line| eprintln!("not scored: {line}"));
+    }
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;

@@ -4,7 +4,7 @@ pub mod corpus;
 pub mod recipe;
 mod resolve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::prompting::example;
@@ -152,6 +152,24 @@ impl Plan {
         let manifest = RunManifest { run: String::new(), epoch: epoch.to_owned(), ..self.manifest(String::new()) };
         let decided = serde_json::json!([manifest, samples]);
         blake3::hash(decided.to_string().as_bytes()).to_hex().chars().take(12).collect()
+    }
+
+    /// The metrics that an endpoint cannot serve: endpoint, how it gives log-probabilities, scorer.
+    #[must_use]
+    pub fn unserved(&self) -> BTreeSet<(&str, Scoring, &str)> {
+        let units =
+            (0..self.cells.len()).flat_map(|cell| (0..self.models.len()).map(move |model| Unit { cell, model, sample: 0 }));
+        units
+            .filter_map(|unit| self.parts(unit))
+            .flat_map(|parts| {
+                let scorers = parts
+                    .task
+                    .scorers()
+                    .filter(move |name| scorers::find(name).is_some_and(|scorer| !parts.serves(scorer.need())));
+                let endpoint = &parts.endpoint.endpoint;
+                scorers.map(move |name| (endpoint.name.as_str(), endpoint.scoring, name))
+            })
+            .collect()
     }
 
     /// Number of records planned.
@@ -326,6 +344,18 @@ impl<'a> Parts<'a> {
     pub fn method(&self) -> Option<Scoring> {
         let needs_any = self.task.scorers().filter_map(scorers::find).any(|scorer| scorer.need() != Need::Reply);
         needs_any.then_some(self.endpoint.endpoint.scoring)
+    }
+
+    /// Whether the endpoint can give what a scorer needs; a metric stays without scores where it cannot.
+    #[must_use]
+    pub fn serves(&self, need: Need) -> bool {
+        let scoring = self.endpoint.endpoint.scoring;
+        match need {
+            Need::Reply => true,
+            Need::ChoiceLogprobs => scoring.gives_any_text() || scoring == Scoring::FirstToken,
+            Need::TargetLogprob | Need::WholeChoiceLogprobs => scoring.gives_any_text(),
+            Need::MutualInformation => scoring.gives_any_text() && self.domain().is_some(),
+        }
     }
 
     /// The log-probabilities that the scorers of the task need and the endpoint can give, in the order in which they are
