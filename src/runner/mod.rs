@@ -133,8 +133,9 @@ pub async fn run(
         let (plan, store, stop, observer, there) =
             (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer), Arc::clone(&there));
         async move {
-            // Twice as many as may be in flight: whoever has its reply and waits for the disk holds up no request.
-            let width = gateway.in_flight().saturating_mul(2);
+            // A few more than may be in flight: whoever has its reply and waits for the disk holds up no request.
+            let width = gateway.in_flight();
+            let width = width.saturating_add(width / 4);
             let pending = plan.units(&name).filter(|&unit| {
                 plan.parts(unit).is_some_and(|parts| {
                     let known = there.get(&parts.model.name);
