@@ -74,13 +74,9 @@ async fn a_run_killed_ten_times_sends_no_committed_exchange_again() {
     let keys: BTreeSet<_> = records.iter().flat_map(|record| record.exchanges.clone()).collect();
 
     let (received, exchanges) = (received(&address).await, keys.len() as u64);
-    // Lost with a kill are at most those in flight, and the few whose replies are being committed: each is committed before its
-    // conversation sends the next.
+    // Lost with a kill are at most those in flight: each is committed before its conversation sends the next.
     assert!(received >= exchanges, "{received} {exchanges}");
-    assert!(
-        received <= exchanges + unfinished * (IN_FLIGHT + IN_FLIGHT / 4),
-        "{received} requests for {exchanges} exchanges"
-    );
+    assert!(received <= exchanges + unfinished * IN_FLIGHT, "{received} requests for {exchanges} exchanges");
 }
 
 /// The runs in a directory's store with the records of each; none while there is no store.
@@ -133,4 +129,29 @@ fn a_training_that_is_killed_goes_on_to_the_same_weights() {
     killed.wait().unwrap();
     assert!(train("killed").status().unwrap().success());
     assert!(weights("whole") == weights("killed"));
+}
+
+/// What was paid for is known by a key. When this changes, every stored reply has to be bought again.
+#[test]
+fn replies_are_known_by_the_keys_of_earlier_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = "samples = 2\ntasks = [\"addition-2\"]\nprompts = [\"few-shot\"]\n[endpoints.e]\nprovider = \"openai-completions\"\n\
+                  base_url = \"http://127.0.0.1:9/v1\"\n[[families]]\nname = \"f\"\nendpoint = \"e\"\nmodels = [{ name = \"m\", params = 10, tokens = 10 }]\n";
+    std::fs::write(directory.path().join("config.toml"), config).unwrap();
+    let workspace = onset::config::load(Some(&directory.path().join("config.toml")), &[]).unwrap();
+    let plan = onset::plan::plan(&workspace, &[], &onset::plan::Selection::default()).unwrap();
+    let parts = plan.parts(onset::plan::Unit { cell: 0, model: 0, sample: 0 }).unwrap();
+    let input = onset::schema::Input::Text("1+1=".to_owned());
+    let wanted = [
+        onset::schema::Wanted::Reply { max_tokens: 8, stop: vec!["\n".to_owned()] },
+        onset::schema::Wanted::Logprob { continuation: "2".to_owned() },
+    ];
+    let keys = wanted.map(|wanted| plan.key(&parts, &onset::schema::Request { input: input.clone(), wanted }).to_string());
+    assert_eq!(
+        keys,
+        [
+            "21bdd891edc9fae45e8199df06ca7ffcee107804a1df88419a97d81c507acf0f",
+            "35557fc8eb16256cc17d1456ec8e323919e020494f8fe2c2ab9800fd4b03047a",
+        ]
+    );
 }

@@ -57,7 +57,7 @@ fn unfinished(plan: &Plan, store: &Path) -> Result<Option<String>, Problem> {
     let runs = store.runs().map_err(Problem::other)?;
     let same = |run: &&RunManifest| !run.epoch.is_empty() && plan.run_in(&run.epoch) == run.run;
     let Some(last) = runs.iter().rev().find(same) else { return Ok(None) };
-    let records = store.records(&last.run).map_err(Problem::other)?.len();
+    let records = store.record_count(&last.run).map_err(Problem::other)?;
     Ok((records < last.planned).then(|| last.epoch.clone()))
 }
 
@@ -221,7 +221,7 @@ pub(super) fn run(
             std::future::pending::<()>().await;
         });
         // Who asks nothing need not know whether the replies would be true.
-        if retry_failed || store.records(&plan.run).map_err(Problem::other)?.len() < plan.len() {
+        if retry_failed || store.record_count(&plan.run).map_err(Problem::other)? < plan.len() {
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
         runner::run(Arc::clone(&plan), store.clone(), gateways, Options { retry_failed }, stop, observer)

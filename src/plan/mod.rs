@@ -213,12 +213,9 @@ impl Plan {
         // How a log-probability is had decides what it is.
         let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
         let model = parts.model;
-        let sent = (&model.endpoint, &model.name, &model.weights, request, sampling, scoring, 0, &self.epoch);
-        let mut hasher = blake3::Hasher::new();
-        // Neither can a hash refuse bytes, nor is there anything in a request that is no JSON.
-        let written = serde_json::to_writer(&mut hasher, &sent);
-        debug_assert!(written.is_ok(), "{written:?}");
-        ExchangeKey(*hasher.finalize().as_bytes())
+        // Not written out as it is: the order of the fields, which may change, must not decide what was paid for.
+        let sent = serde_json::json!([model.endpoint, model.name, model.weights, request, sampling, scoring, 0, self.epoch]);
+        ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
     }
 
     /// The manifest of the run.
@@ -363,24 +360,23 @@ impl<'a> Parts<'a> {
     #[must_use]
     pub fn probabilities(&self) -> Vec<Probability> {
         let needs: Vec<Need> = self.task.scorers().filter_map(scorers::find).map(|scorer| scorer.need()).collect();
+        let wants = |need: Need| needs.contains(&need) && self.serves(need);
         let continuation = |text: &String| Wanted::Logprob { continuation: text.clone() };
-        let scoring = self.endpoint.endpoint.scoring;
-        let mut wanted = Vec::new();
         let choices = &self.sample.choices;
         let all = |of: Of| choices.iter().map(move |choice| Probability { of, wanted: continuation(choice) });
-        if scoring.gives_any_text() {
-            if needs.contains(&Need::TargetLogprob) {
-                wanted.push(Probability { of: Of::Target, wanted: continuation(&self.sample.answer) });
-            }
-            let of_choices = [Need::ChoiceLogprobs, Need::WholeChoiceLogprobs, Need::MutualInformation];
-            if needs.iter().any(|need| of_choices.contains(need)) {
+        let mut wanted = Vec::new();
+        if wants(Need::TargetLogprob) {
+            wanted.push(Probability { of: Of::Target, wanted: continuation(&self.sample.answer) });
+        }
+        if [Need::ChoiceLogprobs, Need::WholeChoiceLogprobs, Need::MutualInformation].into_iter().any(wants) {
+            if self.endpoint.endpoint.scoring.gives_any_text() {
                 wanted.extend(all(Of::Choice));
+            } else {
+                wanted.push(Probability { of: Of::Choice, wanted: Wanted::Options { options: choices.clone() } });
             }
-            if needs.contains(&Need::MutualInformation) && self.domain().is_some() {
-                wanted.extend(all(Of::Domain));
-            }
-        } else if scoring == Scoring::FirstToken && needs.contains(&Need::ChoiceLogprobs) {
-            wanted.push(Probability { of: Of::Choice, wanted: Wanted::Options { options: choices.clone() } });
+        }
+        if wants(Need::MutualInformation) {
+            wanted.extend(all(Of::Domain));
         }
         wanted
     }

@@ -133,9 +133,7 @@ pub async fn run(
         let (plan, store, stop, observer, there) =
             (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer), Arc::clone(&there));
         async move {
-            // A few more than may be in flight: whoever has its reply and waits for the disk holds up no request.
             let width = gateway.in_flight();
-            let width = width.saturating_add(width / 4);
             let pending = plan.units(&name).filter(|&unit| {
                 plan.parts(unit).is_some_and(|parts| {
                     let known = there.get(&parts.model.name);
@@ -151,13 +149,20 @@ pub async fn run(
                 .map(|unit| {
                     let (plan, store, gateway, stop) =
                         (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
-                    tokio::spawn(async move {
-                        let record = converse(&plan, unit, &store, &gateway, &stop).await?;
-                        if let Some(record) = &record {
-                            store.write(vec![Write::Record(Box::new(record.clone()))]).await?;
-                        }
-                        Ok::<_, StoreError>(record)
-                    })
+                    tokio::spawn(async move { converse(&plan, unit, &store, &gateway, &stop).await })
+                })
+                .buffer_unordered(width)
+                // Behind the conversations: what a record is made of is committed, and it holds up no request.
+                .map(|finished| async {
+                    let record = match finished {
+                        Ok(record) => record?,
+                        // A panic is a defect: let it surface as one, with its own message.
+                        Err(join) => std::panic::resume_unwind(join.into_panic()),
+                    };
+                    if let Some(record) = &record {
+                        store.write(vec![Write::Record(Box::new(record.clone()))]).await?;
+                    }
+                    Ok::<_, StoreError>(record)
                 })
                 .buffer_unordered(width);
             let mut tasks = std::pin::pin!(tasks);
@@ -172,12 +177,7 @@ pub async fn run(
                     }
                 };
                 let Some(finished) = finished else { break };
-                let record = match finished {
-                    Ok(record) => record?,
-                    // A panic is a defect: let it surface as one, with its own message.
-                    Err(join) => std::panic::resume_unwind(join.into_panic()),
-                };
-                if let Some(record) = record {
+                if let Some(record) = finished? {
                     part.incomplete += usize::from(is_incomplete(&record));
                     let Record { model, outcome, .. } = record;
                     *part.outcomes.entry(outcome).or_default() += 1;

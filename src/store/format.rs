@@ -83,7 +83,10 @@ CREATE TABLE spending (
     settled REAL
 );
 CREATE INDEX spending_run ON spending (run);
-CREATE TABLE probes (
+",
+    // From here on a body may be a JSON text as it is.
+    "
+CREATE TABLE IF NOT EXISTS probes (
     id INTEGER PRIMARY KEY,
     endpoint TEXT NOT NULL,
     identity TEXT NOT NULL,
@@ -91,7 +94,7 @@ CREATE TABLE probes (
     at TEXT NOT NULL,
     findings TEXT NOT NULL
 );
-CREATE INDEX probes_identity ON probes (identity);
+CREATE INDEX IF NOT EXISTS probes_identity ON probes (identity);
 ",
 ];
 

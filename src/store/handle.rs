@@ -157,6 +157,14 @@ impl Store {
         self.read(|connection| read::records(connection, run))
     }
 
+    /// Number of records of a run.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn record_count(&self, run: &str) -> Result<usize, StoreError> {
+        self.read(|connection| read::record_count(connection, run))
+    }
+
     /// What a run has cost.
     ///
     /// # Errors

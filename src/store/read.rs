@@ -98,6 +98,12 @@ pub(super) fn probe(connection: &Connection, endpoint: &str, identity: &str) -> 
         .optional()
 }
 
+pub(super) fn record_count(connection: &Connection, run: &str) -> Found<usize> {
+    let count: i64 =
+        connection.prepare_cached("SELECT count(*) FROM records WHERE run = ?1")?.query_row([run], |row| row.get(0))?;
+    usize::try_from(count).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, count))
+}
+
 pub(super) fn last_spending(connection: &Connection) -> Found<i64> {
     connection.query_row("SELECT coalesce(max(id), 0) FROM spending", [], |row| row.get(0))
 }

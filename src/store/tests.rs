@@ -260,6 +260,36 @@ fn an_older_store_is_migrated_with_its_content() {
     Store::open_with(&path, &next).unwrap();
 }
 
+#[test]
+fn what_an_older_program_stored_is_read_and_added_to() {
+    let (_directory, path) = place();
+    let older = MIGRATIONS.len() - 1;
+    let store = Store::open_with(&path, &MIGRATIONS[..older]).unwrap();
+    drop(store);
+    // It compressed every body, however short.
+    let body = |value: &serde_json::Value| zstd::bulk::compress(value.to_string().as_bytes(), 3).unwrap();
+    let known = exchange(1);
+    let connection = Connection::open(&path).unwrap();
+    let bodies = [serde_json::json!(known.request), serde_json::json!({ "text": "8", "finish": "stop" })];
+    for (id, text) in bodies.iter().enumerate() {
+        let hash = blake3::hash(text.to_string().as_bytes());
+        let row = rusqlite::params![i64::try_from(id).unwrap() + 1, hash.as_bytes(), body(text)];
+        connection.execute("INSERT INTO bodies (id, hash, zstd) VALUES (?1, ?2, ?3)", row).unwrap();
+    }
+    let sql = "INSERT INTO exchanges (key, endpoint, model, request, response, sent, milliseconds) VALUES (?1, 'e', 'm', 1, 2, '', 1)";
+    connection.execute(sql, [known.key.0]).unwrap();
+    drop(connection);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.exchange(&known.key).unwrap().unwrap().request, known.request);
+    assert_eq!(store.response(&known.key).unwrap().unwrap().text, "8");
+    assert_eq!(store.probe("e", "i").unwrap(), None);
+    store.write_blocking(vec![Write::Exchange(Box::new(exchange(2)))]).unwrap();
+    assert_eq!(store.exchange(&key(2)).unwrap().unwrap(), exchange(2));
+    // The older program must not misread what is written now.
+    drop(store);
+    assert!(matches!(Store::open_with(&path, &MIGRATIONS[..older]), Err(StoreError::Newer { .. })));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_records_are_written_together_and_read_in_well_under_a_second() {
     const RECORDS: usize = 40_000;

@@ -15,6 +15,10 @@ use crate::schema::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportEr
 /// Largest reply that is read, in bytes: no honest reply to one request comes near it.
 const LARGEST_BODY: u64 = 64 << 20;
 
+/// Bytes of the longest key that may be a word of its own, as `none` and `EMPTY` are for servers that want any: in a good reply it may
+/// be the answer, which must not be garbled.
+const PLACEHOLDER: usize = 7;
+
 /// HTTP over the network.
 #[derive(Debug)]
 pub struct Network {
@@ -104,15 +108,16 @@ impl Network {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        let cause = String::from_utf8_lossy(&self.without_secrets(cause.to_string().into())).into_owned();
+        let cause = String::from_utf8_lossy(&self.without_secrets(cause.to_string().into(), 1)).into_owned();
         if error.is_connect() { TransportError::NoConnection(cause) } else { TransportError::Broken(cause) }
     }
 
-    /// Some servers repeat a key, in a complaint about it or elsewhere; what they say ends in the store and in logs.
-    fn without_secrets(&self, mut text: Vec<u8>) -> Vec<u8> {
+    /// Some servers repeat a key, in a complaint about it or elsewhere; what they say ends in the store and in logs. `shortest` is the
+    /// length of the shortest key that is looked for.
+    fn without_secrets(&self, mut text: Vec<u8>, shortest: usize) -> Vec<u8> {
         for secret in &self.secrets {
             let secret = secret.expose_secret();
-            if !secret.is_empty() && memchr::memmem::find(&text, secret.as_bytes()).is_some() {
+            if secret.len() >= shortest && memchr::memmem::find(&text, secret.as_bytes()).is_some() {
                 text = String::from_utf8_lossy(&text).replace(secret, "[key]").into_bytes();
             }
         }
@@ -194,11 +199,12 @@ impl Transport for Network {
             let status = reply.status().as_u16();
             let mut headers = headers(reply.headers());
             for (_, value) in &mut headers {
-                *value = String::from_utf8_lossy(&self.without_secrets(std::mem::take(value).into())).into_owned();
+                *value = String::from_utf8_lossy(&self.without_secrets(std::mem::take(value).into(), 1)).into_owned();
             }
             check_size(reply.content_length().unwrap_or_default())?;
             let body = read(reply.bytes_stream(), |error| self.error(error)).await?;
-            Ok(HttpResponse { status, headers, body: self.without_secrets(body) })
+            let shortest = if (200..300).contains(&status) { PLACEHOLDER + 1 } else { 1 };
+            Ok(HttpResponse { status, headers, body: self.without_secrets(body, shortest) })
         })
     }
 
