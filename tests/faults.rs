@@ -165,7 +165,9 @@ async fn an_endpoint_that_fails_limits_and_hangs_yields_failed_records_and_no_sc
     }
     let first = vec![Some(500), Some(500), Some(429), None, None, None, None];
     assert_eq!(statuses, [first, vec![None; 6]]);
-    let analysis = onset::analysis::analyse(&plan.manifest(String::new()), &records, None);
+    let manifest = plan.manifest(String::new());
+    let cells = onset::analysis::Cells::of_records(&manifest, &records);
+    let analysis = onset::analysis::analyse(&manifest, &cells, None);
     for curve in &analysis.curves {
         let point = &curve.points[0];
         assert_eq!((point.n, point.failed, point.score), (0, 2, None), "{curve:?}");
@@ -423,4 +425,44 @@ async fn a_key_that_a_server_repeats_is_neither_printed_nor_stored() {
             assert!(!text.contains("sk-secret-17"), "{text}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_is_drawn_with_a_seed_of_its_own_and_weighed_once() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let server = {
+        let asked = Arc::clone(&asked);
+        serve(move |body, _| {
+            let is_weighing = body["echo"].as_bool().unwrap_or_default();
+            asked.lock().unwrap().push((is_weighing, body["seed"].as_u64().unwrap(), body["prompt"].to_string()));
+            well(&body)
+        })
+    }
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 3, "temperature = 0.7", &["m"]);
+    let config = std::fs::read_to_string(directory.path().join("config.toml")).unwrap();
+    std::fs::write(directory.path().join("config.toml"), format!("repetitions = 4\n{config}")).unwrap();
+    let retries = Retries { most: 0, first_wait: SECOND };
+    let (_sender, stop) = watch::channel(false);
+    let (summary, plan, store) = run(directory.path(), retries, SECOND, stop).await;
+    assert_eq!((plan.len(), count(&summary, Outcome::Answered)), (12, 12), "{summary:?}");
+    // A text has one log-probability, however often its question is asked.
+    assert_eq!(summary.requests, 12 + 3);
+    let asked = asked.lock().unwrap().clone();
+    let prompts: std::collections::BTreeSet<&String> = asked.iter().filter(|one| !one.0).map(|one| &one.2).collect();
+    assert_eq!(prompts.len(), 3);
+    for prompt in prompts {
+        let mut seeds: Vec<u64> = asked.iter().filter(|one| !one.0 && one.2 == *prompt).map(|one| one.1).collect();
+        seeds.sort_unstable();
+        assert_eq!(seeds, [1, 2, 3, 4]);
+    }
+    let records = store.records(&plan.run).unwrap();
+    let repetitions: Vec<u32> = records.iter().map(|record| record.repetition).collect();
+    assert_eq!(repetitions, [0, 1, 2, 3].repeat(3));
+    drop(store);
+    // One more of each asks for nothing that is there.
+    let more = onset(directory.path(), &["plan", "--json", "--out", ".", "--set", "repetitions=5"]).await;
+    let more = json(&more);
+    assert_eq!((&more["records"], &more["there"], &more["repetitions"]), (&json!(15), &json!(12), &json!(5)), "{more}");
 }

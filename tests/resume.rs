@@ -140,7 +140,7 @@ fn replies_are_known_by_the_keys_of_earlier_versions() {
     std::fs::write(directory.path().join("config.toml"), config).unwrap();
     let workspace = onset::config::load(Some(&directory.path().join("config.toml")), &[]).unwrap();
     let plan = onset::plan::plan(&workspace, &[], &onset::plan::Selection::default()).unwrap();
-    let parts = plan.parts(onset::plan::Unit { cell: 0, model: 0, sample: 0 }).unwrap();
+    let parts = plan.first(0, 0).unwrap().unwrap();
     let input = onset::schema::Input::Text("1+1=".to_owned());
     let wanted = [
         onset::schema::Wanted::Reply { max_tokens: 8, stop: vec!["\n".to_owned()] },

@@ -1,8 +1,9 @@
 //! What a reader must know of the records before the verdicts: replies cut by the limit, and choices weighed by their beginnings.
 
-use crate::schema::{Outcome, Record, Scoring, Warning};
+use crate::schema::{Outcome, Warning};
 use crate::stats::censored_lognormal;
 
+use super::cells::View;
 use super::words;
 
 /// Part of a cell's records from which on cut replies are warned of: left out, they may leave easier items.
@@ -19,27 +20,22 @@ const STEP: f64 = 64.0;
 const MUCH_MISSING: f64 = 0.1;
 
 /// What is to be said of the records of one model with one task and prompt.
-pub(super) fn warnings(task: &str, prompt: &str, model: &str, records: &[&Record]) -> Vec<Warning> {
-    let about = |words: String| Warning { task: task.to_owned(), prompt: prompt.to_owned(), model: model.to_owned(), words };
-    cut(records).into_iter().chain(beginnings(records)).map(about).collect()
+pub(super) fn warnings(task: &str, prompt: &str, cell: View<'_>) -> Vec<Warning> {
+    let (task, prompt, model) = (task.to_owned(), prompt.to_owned(), cell.model.to_owned());
+    let about = |words: String| Warning { task: task.clone(), prompt: prompt.clone(), model: model.clone(), words };
+    cut(cell).into_iter().chain(beginnings(cell)).map(about).collect()
 }
 
 /// Whether replies were cut, and the limit that would have sufficed.
-fn cut(records: &[&Record]) -> Option<String> {
-    let is_cut = |record: &&&Record| record.outcome == Outcome::Truncated;
-    let count = records.iter().filter(is_cut).count();
-    if records.is_empty() || (count as f64) < MANY_CUT * records.len() as f64 {
+fn cut(cell: View<'_>) -> Option<String> {
+    let (count, records) = (cell.count(Outcome::Truncated), cell.records());
+    if records == 0 || (count as f64) < MANY_CUT * records as f64 {
         return None;
     }
-    let limit = records.iter().filter(is_cut).filter_map(|record| record.reply_tokens).max();
-    let ends: Vec<f64> = records
-        .iter()
-        .filter(|record| matches!(record.outcome, Outcome::Answered | Outcome::Unparsed | Outcome::Refused))
-        .filter_map(|record| record.reply_tokens)
-        .map(|tokens| tokens as f64)
-        .collect();
+    let limit = cell.cut();
+    let ends: Vec<f64> = cell.ended().iter().copied().map(f64::from).collect();
     let at = limit.map(|limit| format!(" at {limit} tokens")).unwrap_or_default();
-    let advice = match limit.map(|limit| limit as f64) {
+    let advice = match limit.map(f64::from) {
         None => "the endpoint does not count tokens; a larger `max_tokens` may let them end".to_owned(),
         Some(limit) => {
             let enough = Some(&ends).filter(|ends| ends.len() >= ENOUGH_ENDS);
@@ -57,22 +53,17 @@ fn cut(records: &[&Record]) -> Option<String> {
             }
         }
     };
-    Some(format!("{count} of {} replies were cut{at} and have no score: {advice}", records.len()))
+    Some(format!("{count} of {records} replies were cut{at} and have no score: {advice}"))
 }
 
 /// How much probability lies on tokens that begin no choice.
-fn beginnings(records: &[&Record]) -> Option<String> {
-    let missing: Vec<f64> = records
-        .iter()
-        .filter(|record| record.method == Some(Scoring::FirstToken))
-        .filter_map(|record| record.missing_mass)
-        .collect();
-    let mean = missing.iter().sum::<f64>() / missing.len() as f64;
+fn beginnings(cell: View<'_>) -> Option<String> {
+    let (sum, records) = cell.missing_mass();
+    let mean = sum / records as f64;
     (mean >= MUCH_MISSING).then(|| {
         format!(
-            "choices are weighed by their first tokens, and {} of the probability lies on tokens that begin none of them (mean of {} records)",
+            "choices are weighed by their first tokens, and {} of the probability lies on tokens that begin none of them (mean of {records} records)",
             words::score(mean),
-            missing.len()
         )
     })
 }
@@ -80,31 +71,20 @@ fn beginnings(records: &[&Record]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Cells;
+    use crate::schema::{Record, Scoring};
 
     fn record(outcome: Outcome, tokens: Option<u64>) -> Record {
-        Record {
-            run: String::new(),
-            task: String::new(),
-            prompt: String::new(),
-            family: String::new(),
-            model: String::new(),
-            sample: String::new(),
-            repetition: 0,
-            outcome,
-            answer: None,
-            target: String::new(),
-            detail: None,
-            method: Some(Scoring::FirstToken),
-            missing_mass: Some(0.25),
-            reply_tokens: tokens,
-            exchanges: Vec::new(),
-            scores: Vec::new(),
-        }
+        let record = crate::analysis::tests::record("task", "plain", 0, 0, outcome, 1.0);
+        Record { method: Some(Scoring::FirstToken), missing_mass: Some(0.25), reply_tokens: tokens, ..record }
     }
 
     fn said(records: &[Record]) -> Vec<String> {
-        let records: Vec<&Record> = records.iter().collect();
-        warnings("t", "p", "m", &records).into_iter().map(|warning| warning.words).collect()
+        let mut records = records.to_vec();
+        records.iter_mut().zip(0..).for_each(|(record, number)| record.sample = format!("{number}"));
+        let cells = Cells::of_records(&crate::analysis::tests::manifest(0.0, 1), &records);
+        let cell = cells.of_model("task", "plain", "f", "m0").unwrap();
+        warnings("task", "plain", cell).into_iter().map(|warning| warning.words).collect()
     }
 
     #[test]

@@ -9,13 +9,13 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::schema::{Curve, Evidence, Record, Verdict};
+use crate::schema::{Curve, Evidence, Verdict};
 use crate::stats::median;
 
+use super::cells::View;
 use super::definition::ALPHA;
 use super::evidence::items_trend;
 use super::level::Level;
-use super::points::score;
 use super::ruler::Ruler;
 use super::words;
 
@@ -24,12 +24,12 @@ const PER_CHARACTER: [&str; 2] = ["digit-accuracy", "character-accuracy"];
 /// The part of the variance between sizes, and its lower end, from which on p^L explains a curve.
 const EXPLAINED: f64 = 0.9;
 const EXPLAINED_LOW: f64 = 0.8;
-/// Resamples of the records of every model.
+/// Resamples of the items of every model.
 const RESAMPLES: usize = 200;
 
-/// Adds what the other metrics of the same records say of a curve that leaves a plateau. `cells` are the records per size, by
-/// rising scale.
-pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, continuous: &[String], cells: &[(f64, &[&Record])], seed: u64) {
+/// Adds what the other metrics of the same records say of a curve that leaves a plateau. `cells` are those of its sizes, by rising
+/// scale.
+pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, continuous: &[String], cells: &[(f64, View<'_>)], seed: u64) {
     let is_shaped =
         matches!(curve.verdict, Verdict::Emergent | Verdict::EmergentLastPoint | Verdict::BreakthroughFromPlateau);
     let Some(below) = curve.onset.below.filter(|_| is_shaped).map(|below| ruler.scale(below)) else { return };
@@ -105,11 +105,11 @@ struct Early {
 
 impl Early {
     /// None with fewer than two models that have scores.
-    fn of(metric: &str, cells: &[(f64, &[&Record])], below: f64) -> Option<Self> {
+    fn of(metric: &str, cells: &[(f64, View<'_>)], below: f64) -> Option<Self> {
         let levels: Vec<Level> = cells
             .iter()
             .filter(|(x, _)| *x <= below)
-            .map(|(x, records)| Level::new(*x, &scores(records, metric)))
+            .map(|(x, cell)| Level::new(*x, &cell.scores(metric).sorted()))
             .filter(|level| level.n > 0)
             .collect();
         (levels.len() >= 2).then(|| Self {
@@ -120,17 +120,10 @@ impl Early {
     }
 }
 
-/// The scores of records, sorted: sums must not depend on the order in which records arrived.
-fn scores(records: &[&Record], metric: &str) -> Vec<f64> {
-    let mut scores: Vec<f64> = records.iter().filter_map(|record| score(record, metric)).collect();
-    scores.sort_by(f64::total_cmp);
-    scores
-}
-
 /// How far accuracy per character to the power of the length goes in explaining an all-or-nothing metric.
 struct PowerOfLength {
     metric: String,
-    /// Records with both scores.
+    /// Items with both scores, over all sizes.
     n: usize,
     /// The part of the variance of the score between sizes that it accounts for; negative when it is worse than the mean.
     share: f64,
@@ -138,21 +131,18 @@ struct PowerOfLength {
     high: f64,
 }
 
-/// A record: right or wrong, the part of its characters that is right, and how many characters there are.
+/// An item: right or wrong, the part of its characters that is right, and how many characters there are.
 type Spelled = (f64, f64, f64);
 
 impl PowerOfLength {
-    fn of(discontinuous: &str, metric: &str, cells: &[(f64, &[&Record])], seed: u64) -> Option<Self> {
+    fn of(discontinuous: &str, metric: &str, cells: &[(f64, View<'_>)], seed: u64) -> Option<Self> {
         let spelled: Vec<Vec<Spelled>> = cells
             .iter()
-            .map(|(_, records)| {
-                let mut own: Vec<Spelled> = records
-                    .iter()
-                    .filter_map(|record| {
-                        let length = record.target.trim().chars().count() as f64;
-                        Some((score(record, discontinuous)?, score(record, metric)?, length))
-                    })
-                    .collect();
+            .map(|(_, cell)| {
+                let (whole, part) = (cell.scores(discontinuous), cell.scores(metric));
+                let length = |row: usize| cell.target(row).trim().chars().count() as f64;
+                let item = |row: usize| Some((whole.of(row)?, part.of(row)?, length(row)));
+                let mut own: Vec<Spelled> = (0..cell.len()).filter_map(item).collect();
                 own.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)));
                 own
             })

@@ -1,10 +1,9 @@
 //! Whether the data contradict the chance level that was given.
 
-use std::collections::BTreeMap;
-
-use crate::schema::{Curve, Evidence, Record};
+use crate::schema::{Curve, Evidence};
 use crate::stats::{lower_tail, upper_tail};
 
+use super::cells::View;
 use super::definition::ALPHA;
 use super::words;
 
@@ -35,17 +34,15 @@ pub(super) fn contradicted_by_models(curve: &mut Curve) {
 }
 
 /// Warns when always giving the most frequent answer scores significantly more than chance.
-pub(super) fn contradicted_by_items(curve: &mut Curve, cells: &[(f64, &[&Record])]) {
+pub(super) fn contradicted_by_items(curve: &mut Curve, cells: &[(f64, View<'_>)]) {
     let Some(chance) = curve.chance else { return };
-    let mut targets: BTreeMap<&str, &str> = BTreeMap::new();
-    for record in cells.iter().flat_map(|(_, records)| records.iter()) {
-        targets.insert(&record.sample, record.target.trim());
-    }
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for target in targets.values() {
-        *counts.entry(target).or_default() += 1;
-    }
-    let Some((answer, most)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
+    let rows = cells.iter().flat_map(|(_, cell)| (0..cell.len()).map(|row| (cell.item(row), cell.target(row).trim())));
+    let mut targets: Vec<(u32, &str)> = rows.collect();
+    targets.sort_by_key(|(item, _)| *item);
+    targets.dedup_by_key(|(item, _)| *item);
+    targets.sort_by_key(|(_, target)| *target);
+    let runs = targets.chunk_by(|(_, a), (_, b)| a == b).filter_map(|run| Some((run.first()?.1, run.len())));
+    let Some((answer, most)) = runs.max_by_key(|(_, count)| *count) else { return };
     // Two equal answers of a thousand are no strategy, even where chance is zero.
     let p = upper_tail(most, targets.len(), chance.max(2.0 / targets.len() as f64));
     if p >= SURE {

@@ -14,12 +14,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Curve, Evidence, Record, Slice, SlicePoint};
+use crate::schema::{Curve, Evidence, Slice, SlicePoint};
 
+use super::cells::View;
 use super::definition::ALPHA;
 use super::evidence::{above, dip, first_above, highest, items_trend, lowest};
 use super::level::Level;
-use super::points::{interval, score};
+use super::points::interval;
 use super::ruler::Ruler;
 
 /// The slices, the easy one first.
@@ -35,12 +36,12 @@ const LEVEL: f64 = ALPHA / SLICES.len() as f64;
 
 /// Adds the slices of a curve, and what they show in a sentence, where there are enough sizes and items, and models that can tell
 /// how difficult they are. `bounded` are the continuous metrics that tell items apart of which as many models get each right,
-/// the first choice first; `cells` are the records per size, by rising scale.
-pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells: &[(f64, &[&Record])], seed: u64) {
+/// the first choice first; `cells` are those of its sizes, by rising scale.
+pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells: &[(f64, View<'_>)]) {
     let Some(chance) = curve.chance.filter(|_| !curve.is_training) else { return };
     let asked = asked(&curve.metric, bounded, cells);
     let able = able(&asked, chance);
-    let thirds: Vec<(&Asked<'_>, Vec<Vec<f64>>)> = asked.iter().map(|own| (own, thirds(own, &able, seed))).collect();
+    let thirds: Vec<(&Asked<'_>, Vec<Vec<f64>>)> = asked.iter().map(|own| (own, thirds(own, &able))).collect();
     let fewest = thirds.iter().flat_map(|(_, thirds)| thirds.iter().map(Vec::len)).min().unwrap_or_default();
     let mut sizes: Vec<f64> = asked.iter().map(|own| own.scale).collect();
     sizes.dedup();
@@ -76,28 +77,25 @@ pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells:
 struct Asked<'a> {
     scale: f64,
     model: &'a str,
+    cell: View<'a>,
     /// By the metric of the curve.
-    right: Scores<'a>,
+    right: ByItem,
     /// By the continuous metric; empty where there is none.
-    partial: Scores<'a>,
-    /// The reference answer of each item.
-    answers: BTreeMap<&'a str, &'a str>,
+    partial: ByItem,
 }
 
 /// The models that have scores, by rising scale.
-fn asked<'a>(metric: &str, bounded: &[&str], cells: &[(f64, &[&'a Record])]) -> Vec<Asked<'a>> {
-    let is_there = |metric: &&&str| cells.iter().any(|(_, records)| records.iter().any(|one| score(one, metric).is_some()));
+fn asked<'a>(metric: &str, bounded: &[&str], cells: &[(f64, View<'a>)]) -> Vec<Asked<'a>> {
+    let is_there = |metric: &&&str| cells.iter().any(|(_, cell)| cell.scores(metric).records() > 0);
     let partial = bounded.iter().find(is_there);
     cells
         .iter()
-        .filter_map(|(scale, records)| {
-            Some(Asked {
-                scale: *scale,
-                model: &records.first()?.model,
-                right: Scores::new(records, metric),
-                partial: partial.map(|partial| Scores::new(records, partial)).unwrap_or_default(),
-                answers: records.iter().map(|record| (record.sample.as_str(), record.target.as_str())).collect(),
-            })
+        .map(|(scale, cell)| Asked {
+            scale: *scale,
+            model: cell.model,
+            cell: *cell,
+            right: ByItem::new(*cell, metric),
+            partial: partial.map(|partial| ByItem::new(*cell, partial)).unwrap_or_default(),
         })
         .filter(|own| !own.right.items.is_empty())
         .collect()
@@ -105,7 +103,7 @@ fn asked<'a>(metric: &str, bounded: &[&str], cells: &[(f64, &[&'a Record])]) -> 
 
 /// Those that are above chance by the exact binomial test, at a level divided over all: who says what is difficult.
 fn able<'a, 'b>(asked: &'b [Asked<'a>], chance: f64) -> Vec<&'b Asked<'a>> {
-    let level = |own: &Asked<'_>| Level::new(own.scale, &own.right.items.values().copied().collect::<Vec<_>>());
+    let level = |own: &Asked<'_>| Level::new(own.scale, &own.right.items.iter().map(|one| one.1).collect::<Vec<_>>());
     let p_values = above(&asked.iter().map(level).collect::<Vec<_>>(), chance);
     let is_able = |p: f64| p <= ALPHA / asked.len() as f64;
     asked.iter().zip(p_values).filter(|(_, p)| is_able(*p)).map(|(own, _)| own).collect()
@@ -113,41 +111,33 @@ fn able<'a, 'b>(asked: &'b [Asked<'a>], chance: f64) -> Vec<&'b Asked<'a>> {
 
 /// The scores of one model by one metric.
 #[derive(Default)]
-struct Scores<'a> {
+struct ByItem {
     /// Per item, the mean of its repetitions.
-    items: BTreeMap<&'a str, f64>,
+    items: Vec<(u32, f64)>,
     /// The mean of the items.
     mean: f64,
 }
 
-impl<'a> Scores<'a> {
-    fn new(records: &[&'a Record], metric: &str) -> Self {
-        let mut repeated: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for record in records {
-            if let Some(value) = score(record, metric) {
-                repeated.entry(&record.sample).or_default().push(value);
-            }
-        }
-        let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
-        let items: BTreeMap<&str, f64> = repeated
-            .into_iter()
-            .map(|(sample, mut scores)| {
-                // Sums must not depend on the order in which records arrived.
-                scores.sort_by(f64::total_cmp);
-                (sample, mean(&scores))
-            })
-            .collect();
-        let mean = mean(&items.values().copied().collect::<Vec<_>>());
+impl ByItem {
+    fn new(cell: View<'_>, metric: &str) -> Self {
+        let scores = cell.scores(metric);
+        let items: Vec<(u32, f64)> = (0..cell.len()).filter_map(|row| Some((cell.item(row), scores.of(row)?))).collect();
+        let mean = items.iter().map(|one| one.1).sum::<f64>() / items.len().max(1) as f64;
         Self { items, mean }
+    }
+
+    fn get(&self, item: u32) -> Option<f64> {
+        let place = self.items.binary_search_by_key(&item, |one| one.0).ok()?;
+        self.items.get(place).map(|one| one.1)
     }
 }
 
 /// How easy models find an item: what they score on it over what they score on average. Where they all have a score it ranks items
 /// as their mean score does; an item that an able model has no score of must not look hard for that. None where nobody has one.
-fn ease<'a>(sample: &str, models: impl Iterator<Item = &'a Scores<'a>>) -> Option<f64> {
+fn ease<'a>(item: u32, models: impl Iterator<Item = &'a ByItem>) -> Option<f64> {
     let (mut on_it, mut on_average, mut count) = (0.0, 0.0, 0_u32);
     for scores in models {
-        if let Some(score) = scores.items.get(sample) {
+        if let Some(score) = scores.get(item) {
             on_it += score;
             on_average += scores.mean;
             count += 1;
@@ -158,19 +148,17 @@ fn ease<'a>(sample: &str, models: impl Iterator<Item = &'a Scores<'a>>) -> Optio
 
 /// The scores of a model on each third of its items, the easiest for able models of other sizes first; the thirds differ by one
 /// item at most, and are empty where there is no such model.
-fn thirds(own: &Asked<'_>, able: &[&Asked<'_>], seed: u64) -> Vec<Vec<f64>> {
+fn thirds(own: &Asked<'_>, able: &[&Asked<'_>]) -> Vec<Vec<f64>> {
     let others = || able.iter().filter(|other| other.scale.total_cmp(&own.scale).is_ne());
     let mut ranked: Vec<_> = own
         .right
         .items
         .iter()
-        .filter_map(|(sample, score)| {
-            let right = ease(sample, others().map(|other| &other.right))?;
-            let partial = ease(sample, others().map(|other| &other.partial)).unwrap_or_default();
-            // Equal items are dealt by chance, but alike at every model and in every analysis.
-            let dealt = *blake3::hash(format!("{seed}\n{sample}").as_bytes()).as_bytes();
-            let answer = own.answers.get(sample).copied().unwrap_or_default();
-            Some((right, partial, dealt, *score, answer))
+        .filter_map(|&(item, score)| {
+            let right = ease(item, others().map(|other| &other.right))?;
+            let partial = ease(item, others().map(|other| &other.partial)).unwrap_or_default();
+            let row = own.cell.row(item)?;
+            Some((right, partial, own.cell.lot(row), score, own.cell.target(row)))
         })
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));

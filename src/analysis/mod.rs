@@ -6,6 +6,7 @@
 mod accounts;
 mod artefact;
 mod backtest;
+mod cells;
 mod chance;
 mod collapse;
 mod definition;
@@ -29,19 +30,20 @@ mod words;
 use rayon::prelude::*;
 
 use crate::schema::{
-    ANALYSIS_VERSION, Analysis, Curve, Evidence, ModelEntry, Order, Record, Refusal, RunManifest, ScoreRange, Task, Verdict,
+    ANALYSIS_VERSION, Analysis, Curve, Evidence, ModelEntry, Order, Refusal, RunManifest, ScoreRange, Task, Verdict,
 };
 use crate::stats::benjamini_hochberg;
 
 pub use crate::schema::Axis;
 pub use backtest::{Accuracy, Backtest, Method, Prediction, Projection, Said, backtest};
+pub use cells::Cells;
 pub use forecast::{Foretold, Refused};
 pub use published::{Options, analyse_published};
 pub use simulate::{Cell, ForecastCell, Setting, Truth, simulate, simulate_forecasts};
 
 use level::Level;
 use models::{Group, Trained, along_training, distinct, family, shared};
-use points::{Cells, Measured};
+use points::{Measured, measure};
 use verdict::{Finding, Question};
 
 /// Metrics that mean "right or wrong" as the discontinuous scorer does, so that its chance is theirs too.
@@ -51,27 +53,26 @@ const SAME_MEANING: [&str; 7] =
 /// Everything the records show: per task, prompt, metric and family one curve over the final models by scale, and one along every
 /// training run with three or more checkpoints. Models are ordered by `axis`, or by the first measure that all of a family have.
 #[must_use]
-pub fn analyse(manifest: &RunManifest, records: &[Record], axis: Option<Axis>) -> Analysis {
-    analyse_over(manifest, records, axis, &|metric| crate::scorers::find(metric).map(|scorer| scorer.range()))
+pub fn analyse(manifest: &RunManifest, cells: &Cells, axis: Option<Axis>) -> Analysis {
+    analyse_over(manifest, cells, axis, &|metric| crate::scorers::find(metric).map(|scorer| scorer.range()))
 }
 
 #[cfg(test)]
 fn analyse_with(
     manifest: &RunManifest,
-    records: &[Record],
+    records: &[crate::schema::Record],
     range: &(dyn Fn(&str) -> Option<ScoreRange> + Sync),
 ) -> Analysis {
-    analyse_over(manifest, records, None, range)
+    analyse_over(manifest, &Cells::of_records(manifest, records), None, range)
 }
 
 /// `analyse` with the ranges of metrics given: none for a metric nobody knows.
 fn analyse_over(
     manifest: &RunManifest,
-    records: &[Record],
+    cells: &Cells,
     axis: Option<Axis>,
     range: &(dyn Fn(&str) -> Option<ScoreRange> + Sync),
 ) -> Analysis {
-    let cells = Cells::new(manifest, records);
     let (of_models, lacking) = groups(manifest, axis);
     let is_refused =
         |task: &str, prompt: &str| manifest.refused.iter().any(|refusal| refusal.task == task && refusal.prompt == prompt);
@@ -90,13 +91,13 @@ fn analyse_over(
         }
     }
     let mut curves = in_parallel(&wanted, |&(task, prompt, metric, group)| {
-        let measured = cells.measure(task, prompt, group, metric, range(metric));
+        let measured = measure(cells, task, prompt, group, metric, range(metric));
         (!measured.is_empty()).then(|| {
             let mut curve = curve(task, prompt, metric, group, measured, chance(task, metric), manifest.seed);
             if curve.discontinuous {
                 let of_sizes = cells.of(&task.name, prompt, group);
                 artefact::examine(&mut curve, &group.ruler, &task.continuous, &of_sizes, manifest.seed);
-                difficulty::examine(&mut curve, &group.ruler, &bounded(task, range), &of_sizes, manifest.seed);
+                difficulty::examine(&mut curve, &group.ruler, &bounded(task, range), &of_sizes);
                 chance::contradicted_by_items(&mut curve, &of_sizes);
             }
             curve
@@ -105,7 +106,7 @@ fn analyse_over(
     adjust(&mut curves);
     let labels: Vec<&str> = of_models.iter().map(|group| group.label.as_str()).collect();
     let order = order(manifest, &labels, &curves);
-    let comparisons = paired::compare(manifest, records, &of_models);
+    let comparisons = paired::compare(manifest, cells, &of_models);
     let mut refused = manifest.refused.clone();
     for reason in lacking {
         refused.extend(asked.iter().map(|(task, prompt)| refusal(task, prompt, &reason)));
@@ -113,7 +114,8 @@ fn analyse_over(
     let mut warnings = Vec::new();
     for (task, prompt) in &asked {
         for model in &manifest.models {
-            warnings.extend(accounts::warnings(&task.name, prompt, &model.name, cells.of_model(&task.name, prompt, model)));
+            let view = cells.of_model(&task.name, prompt, &model.family, &model.name);
+            warnings.extend(view.into_iter().flat_map(|view| accounts::warnings(&task.name, prompt, view)));
         }
     }
     Analysis {
@@ -224,10 +226,8 @@ fn robust(question: &Question<'_>, measured: &[Measured]) -> Finding {
     if unscored == 0 {
         return finding;
     }
-    let bound = |value: fn(&ScoreRange) -> f64| -> Option<Vec<Level>> {
-        measured.iter().map(|one| one.range.as_ref().map(|range| one.level.with(one.unscored, value(range)))).collect()
-    };
-    let (Some(low), Some(high)) = (bound(|range| range.low), bound(|range| range.high)) else {
+    let bounds: Option<Vec<[Level; 2]>> = measured.iter().map(|one| one.bounds).collect();
+    let Some(bounds) = bounds else {
         finding.evidence.push(Evidence {
             part: "bounds".to_owned(),
             value: Some(unscored as f64),
@@ -236,6 +236,7 @@ fn robust(question: &Question<'_>, measured: &[Measured]) -> Finding {
         });
         return finding;
     };
+    let (low, high): (Vec<Level>, Vec<Level>) = bounds.into_iter().map(|[low, high]| (low, high)).unzip();
     let (low, high) = (verdict::judge(question, &low), verdict::judge(question, &high));
     let stable = low.verdict == finding.verdict && high.verdict == finding.verdict;
     let words = if stable {

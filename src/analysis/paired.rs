@@ -1,17 +1,16 @@
 //! The same items under two prompts, or by two sizes: differences of pairs, where a prompt begins to help, where it hurts.
 //!
-//! A pair is one sample of a task, in one repetition, with a score on both sides; a call that failed or was cut leaves no
-//! pair and is never a wrong answer. Two prompts are compared at every model, and each model with the next smaller size.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! A pair is one sample of a task with a score on both sides, that of its repetitions being their mean; a call that failed or was cut
+//! leaves no pair and is never a wrong answer. Two prompts are compared at every model, and each model with the next smaller size.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::schema::{Comparison, ComparisonKind, Helps, ModelEntry, Need, PairedPoint, Prompt, Record, RunManifest, Task};
+use crate::schema::{Comparison, ComparisonKind, Helps, ModelEntry, Need, PairedPoint, Prompt, RunManifest, Task};
 use crate::stats::{holm, mcnemar, paired_interval, paired_mean};
 
+use super::cells::{Cells, View};
 use super::definition::ALPHA;
 use super::evidence::step_down;
 use super::models::Group;
@@ -25,11 +24,6 @@ const ROUNDING: f64 = 1e-12;
 /// Resamples with a crossing below which words say how many had one.
 const SURE: f64 = 0.95;
 
-/// What a sample of a task is known by within one cell.
-type Item<'a> = (&'a str, u32);
-/// The records of one task, prompt, family and model.
-type Cell<'a> = BTreeMap<Item<'a>, &'a Record>;
-
 /// One comparison to be made.
 struct Question<'a> {
     task: &'a Task,
@@ -42,20 +36,15 @@ struct Question<'a> {
 }
 
 /// A point and the differences behind it.
-struct Pairs<'a> {
+struct Pairs {
     point: PairedPoint,
     /// Per item its difference, in the order of items.
-    differences: Vec<(Item<'a>, f64)>,
+    differences: Vec<(u32, f64)>,
 }
 
 /// Every comparison of a run: per task the prompts against their baselines, the other pairs of prompts, then the sizes.
 /// Checkpoints are not compared: the next smaller one is an earlier state of the same model.
-pub(super) fn compare(manifest: &RunManifest, records: &[Record], groups: &[Group<'_, ModelEntry>]) -> Vec<Comparison> {
-    let mut cells: BTreeMap<[&str; 4], Cell<'_>> = BTreeMap::new();
-    for record in records {
-        let key = [record.task.as_str(), &record.prompt, &record.family, &record.model];
-        cells.entry(key).or_default().insert((&record.sample, record.repetition), record);
-    }
+pub(super) fn compare(manifest: &RunManifest, cells: &Cells, groups: &[Group<'_, ModelEntry>]) -> Vec<Comparison> {
     let mut questions = Vec::new();
     for task in &manifest.tasks {
         let is_refused =
@@ -74,7 +63,7 @@ pub(super) fn compare(manifest: &RunManifest, records: &[Record], groups: &[Grou
             }
         }
     }
-    questions.par_iter().with_max_len(1).filter_map(|question| comparison(question, &cells, manifest.seed)).collect()
+    questions.par_iter().with_max_len(1).filter_map(|question| comparison(question, cells, manifest.seed)).collect()
 }
 
 /// The pairs of prompts: those of a prompt and its baseline first, then the others, each in the order of the run.
@@ -100,7 +89,7 @@ fn pairs<'a>(prompts: &[&'a Prompt]) -> Vec<(ComparisonKind, &'a str, &'a str)> 
 }
 
 /// One comparison; none when no model has a record on either side.
-fn comparison<'a>(question: &Question<'a>, cells: &BTreeMap<[&'a str; 4], Cell<'a>>, seed: u64) -> Option<Comparison> {
+fn comparison<'a>(question: &Question<'a>, cells: &'a Cells, seed: u64) -> Option<Comparison> {
     let Question { task, group, metric, kind, mut prompt, mut baseline } = *question;
     let (family, ruler) = (group.label.as_str(), &group.ruler);
     let measure_of = |model: &ModelEntry| ruler.axis.measure(&model.scale);
@@ -110,11 +99,8 @@ fn comparison<'a>(question: &Question<'a>, cells: &BTreeMap<[&'a str; 4], Cell<'
         let place = |model: &ModelEntry| (model.scale.checkpoint.unwrap_or(u64::MAX), model.scale.seed);
         a.0.total_cmp(&b.0).then_with(|| (place(a.1), &a.1.name).cmp(&(place(b.1), &b.1.name)))
     });
-    let nothing = Cell::new();
-    let cell = |prompt: &'a str, model: &'a ModelEntry| {
-        cells.get(&[task.name.as_str(), prompt, family, model.name.as_str()]).unwrap_or(&nothing)
-    };
-    let mut found: Vec<Pairs<'_>> = own
+    let cell = |prompt: &str, model: &ModelEntry| cells.of_model(&task.name, prompt, family, &model.name);
+    let mut found: Vec<Pairs> = own
         .iter()
         .filter_map(|&(x, model)| {
             let (other, other_model) = match baseline {
@@ -176,30 +162,35 @@ fn next_smaller<'a>(models: &[(f64, &'a ModelEntry)], x: f64, model: &ModelEntry
 }
 
 /// The pairs of two cells; none when both are empty.
-fn measure<'a>(
+fn measure(
     model: &str,
     other_model: Option<String>,
     x: f64,
-    cell: &Cell<'a>,
-    other: &Cell<'a>,
+    cell: Option<View<'_>>,
+    other: Option<View<'_>>,
     metric: &str,
-) -> Option<Pairs<'a>> {
-    let items: BTreeSet<Item<'a>> = cell.keys().chain(other.keys()).copied().collect();
-    if items.is_empty() {
+) -> Option<Pairs> {
+    let len = |cell: &Option<View<'_>>| cell.map_or(0, |cell| cell.len());
+    let (mut items, mut scored) = (len(&cell) + len(&other), Vec::new());
+    if items == 0 {
         return None;
     }
-    let scored: Vec<(Item<'a>, f64, f64)> = items
-        .iter()
-        .filter_map(|item| {
-            let (record, other) = (cell.get(item)?, other.get(item)?);
-            // One name with two reference answers is not one problem, and log-probabilities had in two ways are no pair.
-            let is_weighed = crate::scorers::find(metric).is_some_and(|scorer| scorer.need() != Need::Reply);
-            let is_same = record.target == other.target && (!is_weighed || record.method == other.method);
-            Some((*item, score(record, metric)?, score(other, metric)?)).filter(|_| is_same)
-        })
-        .collect();
+    if let (Some(cell), Some(other)) = (cell, other) {
+        // One name with two reference answers is not one problem, and log-probabilities had in two ways are no pair.
+        let is_weighed = crate::scorers::find(metric).is_some_and(|scorer| scorer.need() != Need::Reply);
+        let (scores, other_scores) = (cell.scores(metric), other.scores(metric));
+        for row in 0..cell.len() {
+            let Some(other_row) = other.row(cell.item(row)) else { continue };
+            items -= 1;
+            let is_same =
+                cell.target(row) == other.target(other_row) && (!is_weighed || cell.method(row) == other.method(other_row));
+            if let (true, Some(score), Some(other_score)) = (is_same, scores.of(row), other_scores.of(other_row)) {
+                scored.push((cell.item(row), score, other_score));
+            }
+        }
+    }
     let n = scored.len();
-    let mean = |value: fn(&(Item<'a>, f64, f64)) -> f64| (n > 0).then(|| scored.iter().map(value).sum::<f64>() / n as f64);
+    let mean = |value: fn(&(u32, f64, f64)) -> f64| (n > 0).then(|| scored.iter().map(value).sum::<f64>() / n as f64);
     let differences: Vec<f64> = scored.iter().map(|(_, score, other)| score - other).collect();
     let gained = differences.iter().filter(|difference| **difference > ROUNDING).count();
     let lost = differences.iter().filter(|difference| **difference < -ROUNDING).count();
@@ -218,7 +209,7 @@ fn measure<'a>(
         score: mean(|(_, score, _)| *score),
         other_score: mean(|(_, _, other)| *other),
         n,
-        unpaired: items.len() - n,
+        unpaired: items - n,
         difference,
         low: interval.map(|interval| interval.low),
         high: interval.map(|interval| interval.high),
@@ -229,13 +220,7 @@ fn measure<'a>(
     Some(Pairs { point, differences: scored.iter().map(|(item, score, other)| (*item, score - other)).collect() })
 }
 
-/// The score of a record, when it is scored and finite.
-fn score(record: &Record, metric: &str) -> Option<f64> {
-    let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
-    (record.outcome.is_scored() && value.is_finite()).then_some(value)
-}
-
-impl Pairs<'_> {
+impl Pairs {
     /// The same pairs seen from the other side.
     fn turn(&mut self) {
         let point = &mut self.point;
@@ -262,7 +247,7 @@ fn significant(points: &[&PairedPoint]) -> (Vec<String>, Vec<String>) {
 }
 
 /// From where on a prompt helps, and where its difference crosses zero.
-fn helps(found: &[Pairs<'_>], seed: u64) -> Helps {
+fn helps(found: &[Pairs], seed: u64) -> Helps {
     // A two-sided p-value of 5 % with the right sign is a one-sided one of 2.5 %. Models without pairs decide nothing; of
     // several models of one size all have to be better.
     let mut sizes: Vec<(f64, f64)> = Vec::new();
@@ -367,29 +352,29 @@ fn crossing(curve: &[Step], anchor: f64) -> Crossing {
 
 /// The differences of every item at every size, ready to be drawn from.
 struct Curve {
-    /// Number of samples; the repetitions of one are drawn together.
+    /// Number of items.
     items: usize,
-    /// Per size its place in decades, and the pairs as index of the sample and difference.
+    /// Per size its place in decades, and the pairs as index of the item and difference.
     sizes: Vec<(f64, Vec<(usize, f64)>)>,
 }
 
 impl Curve {
-    fn new(found: &[Pairs<'_>]) -> Self {
-        let samples: BTreeSet<&str> =
-            found.iter().flat_map(|pairs| pairs.differences.iter().map(|((sample, _), _)| *sample)).collect();
-        let index: BTreeMap<&str, usize> = samples.into_iter().zip(0..).collect();
+    fn new(found: &[Pairs]) -> Self {
+        let mut items: Vec<u32> = found.iter().flat_map(|pairs| pairs.differences.iter().map(|(item, _)| *item)).collect();
+        items.sort_unstable();
+        items.dedup();
         let mut sizes: Vec<(f64, Vec<(usize, f64)>)> = Vec::new();
         for pairs in found.iter().filter(|pairs| pairs.point.n > 0) {
             let x = pairs.point.x.log10();
-            let own =
-                pairs.differences.iter().filter_map(|((sample, _), difference)| Some((*index.get(sample)?, *difference)));
+            let index = |item: &u32| items.binary_search(item).ok();
+            let own = pairs.differences.iter().filter_map(|(item, difference)| Some((index(item)?, *difference)));
             // Models of one size, trained with different seeds, are one place of the curve.
             match sizes.last_mut() {
                 Some((place, pairs)) if (*place - x).abs() < 1e-9 => pairs.extend(own),
                 _ => sizes.push((x, own.collect())),
             }
         }
-        Self { items: index.len(), sizes }
+        Self { items: items.len(), sizes }
     }
 
     /// The mean difference at every size, each sample counted as often as it says.

@@ -2,7 +2,7 @@
 
 use crate::schema::{
     ANALYSIS_VERSION, Analysis, AnswerKind, Axis, DataSource, Evidence, ModelEntry, Point, Prompt, PublishedScore,
-    RunManifest, Task,
+    RunManifest, Samples, Task,
 };
 use crate::stats::wilson;
 
@@ -175,7 +175,7 @@ fn measured(group: &Group<'_, PublishedScore>) -> Vec<Measured> {
                 failed: 0,
                 missing: 0,
             };
-            Some(Measured { point, level, unscored: 0, range: None })
+            Some(Measured { point, level, unscored: 0, bounds: None })
         })
         .collect();
     measured.sort_by(|a, b| {
@@ -205,7 +205,7 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
             name: task.to_owned(),
             version: 1,
             about: String::new(),
-            data: DataSource::Rows(Vec::new()),
+            data: DataSource::Rows(Samples::default()),
             answer: AnswerKind::Text,
             discontinuous: metrics.next().unwrap_or_default(),
             continuous: metrics.collect(),
@@ -241,6 +241,7 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
         started: String::new(),
         seed: 1,
         samples: 0,
+        repetitions: 1,
         epoch: String::new(),
         tasks: tasks.collect(),
         prompts: prompts.collect(),

@@ -1,5 +1,7 @@
 use super::*;
-use crate::schema::{AnswerKind, DataSource, ModelEntry, Outcome, Parameters, Prompt, Refusal, Scale, Score, Task};
+use crate::schema::{
+    AnswerKind, DataSource, ModelEntry, Outcome, Parameters, Point, Prompt, Record, Refusal, Scale, Score, Task,
+};
 
 mod axes;
 mod difficulty;
@@ -21,7 +23,7 @@ fn run(chance: f64, rates: &[f64]) -> (RunManifest, Vec<Record>) {
     (manifest, records)
 }
 
-fn manifest(chance: f64, models: usize) -> RunManifest {
+pub(super) fn manifest(chance: f64, models: usize) -> RunManifest {
     RunManifest {
         version: 1,
         run: "r".into(),
@@ -29,6 +31,7 @@ fn manifest(chance: f64, models: usize) -> RunManifest {
         started: "2026-01-01T00:00:00Z".into(),
         seed: 1,
         samples: N,
+        repetitions: 1,
         epoch: String::new(),
         tasks: vec![task("task", chance)],
         prompts: vec![prompt("plain")],
@@ -81,7 +84,7 @@ fn model(index: usize) -> ModelEntry {
     }
 }
 
-fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcome, value: f64) -> Record {
+pub(super) fn record(task: &str, prompt: &str, model: usize, sample: usize, outcome: Outcome, value: f64) -> Record {
     Record {
         run: "r".into(),
         task: task.into(),
@@ -397,4 +400,64 @@ fn without_compute_the_axis_is_parameters() {
     }
     let curve = exact(&manifest, &records);
     assert_eq!((curve.axis.as_str(), curve.verdict), ("params", Verdict::Emergent));
+}
+
+/// Every record asked three times, with what the others say.
+fn repeated(manifest: &mut RunManifest, records: &[Record], other: impl Fn(&Record, u32) -> Record) -> Vec<Record> {
+    manifest.repetitions = 3;
+    manifest.planned *= 3;
+    let again = |record: &Record, repetition| Record { repetition, ..other(record, repetition) };
+    records.iter().flat_map(|record| (0..3).map(|repetition| again(record, repetition)).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn repetitions_are_no_more_items() {
+    let (mut manifest, records) = run(0.25, &[0.25, 0.25, 0.3, 0.5, 0.9]);
+    let once = analyse_with(&manifest, &records, &range);
+    // What says the same three times says what it said once.
+    let all = repeated(&mut manifest, &records, |record, _| record.clone());
+    let thrice = analyse_with(&manifest, &all, &range);
+    for (once, thrice) in once.curves.iter().zip(&thrice.curves) {
+        let expected: Vec<_> =
+            once.points.iter().cloned().map(|point| Point { answered: 3 * point.answered, ..point }).collect();
+        assert_eq!(thrice.points.len(), expected.len());
+        for (found, expected) in thrice.points.iter().zip(&expected) {
+            assert_eq!((found.n, found.answered, found.missing), (expected.n, expected.answered, 0));
+            for (found, expected) in [(found.score, expected.score), (found.low, expected.low), (found.high, expected.high)]
+            {
+                assert!((found.unwrap() - expected.unwrap()).abs() < 1e-12);
+            }
+        }
+        assert_eq!((thrice.verdict, &thrice.onset), (once.verdict, &once.onset));
+    }
+}
+
+#[test]
+fn an_item_is_the_mean_of_its_repetitions_and_what_has_no_score_widens_its_bounds() {
+    let (mut manifest, records) = run(0.0, &[0.5, 0.5, 0.5]);
+    // The second repetition of the first item of every model is right, the third has failed.
+    let all = repeated(&mut manifest, &records, |record, repetition| {
+        let mut other = record.clone();
+        if record.sample == "0" && repetition > 0 {
+            other.outcome = if repetition == 1 { Outcome::Answered } else { Outcome::Failed };
+            other.scores.iter_mut().for_each(|score| score.value = (repetition == 1).then_some(0.0));
+        }
+        other
+    });
+    let curve = exact(&manifest, &all);
+    for point in &curve.points {
+        // 199 right, one right in one of the two repetitions that have a score.
+        assert_eq!((point.n, point.answered, point.failed), (N, 3 * N - 1, 1));
+        assert!((point.score.unwrap() - 199.5 / N as f64).abs() < 1e-12);
+        let third = 1.0 / 3.0;
+        assert!((point.bound_low.unwrap() - (199.0 + third) / N as f64).abs() < 1e-12);
+        assert!((point.bound_high.unwrap() - (199.0 + 2.0 * third) / N as f64).abs() < 1e-12);
+        assert!(point.whole_low < point.bound_low && point.whole_high > point.bound_high);
+    }
+    // Of a run that is not complete, what is still to be asked is missing.
+    let begun: Vec<Record> = all.into_iter().filter(|record| record.repetition < 2 && record.sample != "1").collect();
+    let point = &exact(&manifest, &begun).points[0];
+    assert_eq!((point.n, point.answered, point.missing), (N - 1, 2 * (N - 1), N + 2));
+    let high = 198.0 + (1.0 + 1.0) / 3.0 + 200.0 / 3.0 + 1.0;
+    assert!((point.bound_high.unwrap() - high / N as f64).abs() < 1e-12, "{point:?}");
 }

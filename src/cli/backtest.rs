@@ -18,9 +18,8 @@ pub(super) fn run(what: Option<&str>, axis: Option<&str>, pool: bool, out: &Path
         Some(file) => report::of_file(Path::new(file), axis, pool, global)?,
         None => {
             let (store, manifest) = report::find(what, out)?;
-            let records = store.records(&manifest.run).map_err(Problem::other)?;
             let axis = axis.map(report::named).transpose()?;
-            let analysis = crate::analysis::analyse(&manifest, &records, axis);
+            let analysis = report::analyse(&store, &manifest, axis)?;
             (manifest, analysis)
         }
     };

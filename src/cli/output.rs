@@ -14,7 +14,8 @@ use crate::report::{
     verdict_rows, warning_rows,
 };
 use crate::runner::{Spending, Summary};
-use crate::schema::{Analysis, Outcome, Record, RunManifest, Verdict};
+use crate::schema::{Analysis, Outcome, RunManifest, Verdict};
+use crate::store::{Complaint, Store, StoreError};
 
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -184,25 +185,18 @@ pub(super) fn summary(
 }
 
 /// Why records failed or lack something: the most frequent reasons, each with a record to look at. On stderr, beside the result.
-pub(super) fn reasons(records: &[Record], global: &Global) {
+pub(super) fn reasons(store: &Store, run: &str, global: &Global) -> Result<(), StoreError> {
     if global.quiet {
-        return;
+        return Ok(());
     }
-    let mut reasons: Vec<(&str, usize, String)> = Vec::new();
-    for record in records {
-        let Some(detail) = record.detail.as_deref() else { continue };
-        match reasons.iter_mut().find(|(reason, ..)| *reason == detail) {
-            Some((_, count, _)) => *count += 1,
-            None => reasons.push((detail, 1, record.id())),
-        }
+    let (complaints, all) = store.complaints(run, SHOWN_REASONS)?;
+    for Complaint { reason, records, example } in &complaints {
+        eprintln!("{records} records: {reason}\n  onset show {example}");
     }
-    reasons.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
-    for (reason, count, example) in reasons.iter().take(SHOWN_REASONS) {
-        eprintln!("{count} records: {reason}\n  onset show {example}");
+    if all > complaints.len() {
+        eprintln!("and {} other reasons", all - complaints.len());
     }
-    if reasons.len() > SHOWN_REASONS {
-        eprintln!("and {} other reasons", reasons.len() - SHOWN_REASONS);
-    }
+    Ok(())
 }
 
 pub(super) fn scored(rebuilt: usize, absent: usize, manifest: &RunManifest, found: &Analysis, global: &Global) {

@@ -1,6 +1,6 @@
 //! `onset plan`: what a run would send, per endpoint; nothing is sent.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
 use crate::plan::{Plan, Unit};
 use crate::runner::rebuild;
-use crate::schema::{Price, Record, Scoring};
+use crate::schema::{Price, SamplesError, Scoring};
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
@@ -95,6 +95,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
             loads.push(load);
         }
     }
+    let unscored = unscored(&plan).map_err(Problem::other)?;
     if global.json {
         let endpoints: Vec<_> = loads.iter().map(endpoint).collect();
         println!(
@@ -102,15 +103,16 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
             json!({
                 "run": plan.run, "records": plan.len(), "there": loads.iter().map(|load| load.sum(|one| one.there)).sum::<usize>(),
                 "endpoints": endpoints, "tasks": plan.tasks.len(), "cells": plan.cells.len(), "prompts": plan.prompts.len(),
-                "models": plan.models, "samples": plan.samples, "refused": plan.refused, "usd": cost(&loads),
-                "minutes": minutes(&loads), "unscored": unscored(&plan),
+                "models": plan.models, "samples": plan.samples, "repetitions": plan.repetitions, "refused": plan.refused, "usd": cost(&loads),
+                "minutes": minutes(&loads), "unscored": unscored,
             })
         );
         return Ok(exit::DONE);
     }
-    cells(&plan);
+    cells(&plan).map_err(Problem::other)?;
+    let repeated = if plan.repetitions == 1 { String::new() } else { format!(" x {} repetitions", plan.repetitions) };
     println!(
-        "\nrun {}: {} records = {} pairs of task and prompt x {} models x {} samples\n",
+        "\nrun {}: {} records = {} pairs of task and prompt x {} models x {} samples{repeated}\n",
         plan.run,
         plan.len(),
         plan.cells.len(),
@@ -151,16 +153,16 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     for refusal in &plan.refused {
         println!("not asked: {} with {}: {}", refusal.task, refusal.prompt, refusal.reason);
     }
-    for line in unscored(&plan) {
+    for line in unscored {
         println!("not scored: {line}");
     }
     Ok(exit::DONE)
 }
 
 /// What the endpoints of a plan cannot give, and what else would.
-pub(super) fn unscored(plan: &Plan) -> Vec<String> {
+pub(super) fn unscored(plan: &Plan) -> Result<Vec<String>, SamplesError> {
     let mut scorers: BTreeMap<(&str, Scoring), Vec<&str>> = BTreeMap::new();
-    for (endpoint, scoring, scorer) in plan.unserved() {
+    for (endpoint, scoring, scorer) in plan.unserved()? {
         scorers.entry((endpoint, scoring)).or_default().push(scorer);
     }
     let line = |((endpoint, scoring), names): ((&str, Scoring), Vec<&str>)| {
@@ -176,19 +178,20 @@ pub(super) fn unscored(plan: &Plan) -> Vec<String> {
         };
         format!("{} at `{endpoint}`, which {gives}; {instead} (`onset list providers`)", names.join(", "))
     };
-    scorers.into_iter().map(line).collect()
+    Ok(scorers.into_iter().map(line).collect())
 }
 
 /// The pairs of task and prompt, each with the first text that would be sent.
-fn cells(plan: &Plan) {
+fn cells(plan: &Plan) -> Result<(), SamplesError> {
     let mut rows = output::table(&["task", "prompt", "reply limit", "first text sent"]);
     for cell in &plan.cells {
         let (Some(task), Some(prompt)) = (plan.tasks.get(cell.task), plan.prompts.get(cell.prompt)) else { continue };
-        let text = task.samples.test.first().and_then(|sample| cell.ask.render(sample).ok()).unwrap_or_default();
+        let text = task.samples.test.get(0)?.and_then(|sample| cell.ask.render(&sample).ok()).unwrap_or_default();
         let text = format!("{}{}", if cell.shots.is_empty() { "" } else { ".. " }, text.replace('\n', "\u{21b5}"));
         rows.add_row([task.task.name.clone(), prompt.name.clone(), cell.max_tokens.to_string(), text]);
     }
     println!("{rows}");
+    Ok(())
 }
 
 fn endpoint(load: &EndpointLoad<'_>) -> serde_json::Value {
@@ -211,16 +214,16 @@ fn endpoint(load: &EndpointLoad<'_>) -> serde_json::Value {
 
 fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<BTreeMap<usize, Load<'a>>, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Problem::other)?;
-    let records = store.map_or(Ok(Vec::new()), |store| store.records(&plan.run)).map_err(Problem::other)?;
-    let known: HashSet<String> = records.iter().map(Record::id).collect();
+    let begun = store.filter(|store| store.record_count(&plan.run).is_ok_and(|records| records > 0));
     let mut loads: BTreeMap<usize, Load<'_>> = BTreeMap::new();
     for unit in plan.units(&spec.name) {
-        let Some(parts) = plan.parts(unit) else { continue };
+        let Some(parts) = plan.parts(unit).map_err(Problem::other)? else { continue };
         let load = loads.entry(unit.model).or_default();
         load.model = &parts.model.name;
         load.price = plan.prices.get(&parts.model.name).copied();
         load.records += 1;
-        if known.contains(&parts.record_id()) || is_stored(plan, unit, store, &runtime)? {
+        let fate = begun.map(|store| store.fate(&plan.run, &parts.record_name())).transpose().map_err(Problem::other)?;
+        if fate.flatten().is_some() || is_stored(plan, unit, store, &runtime)? {
             load.there += 1;
             continue;
         }

@@ -7,9 +7,9 @@ use super::print::println;
 use super::run::{prepare, store_path, transport};
 use super::{Global, What, exit, output};
 use crate::config::{EMBEDDED, EndpointSpec, Workspace, suggestion};
-use crate::plan::{Plan, Unit};
+use crate::plan::Plan;
 use crate::runner;
-use crate::schema::{Endpoint, Found, Probe, Scoring};
+use crate::schema::{Endpoint, Found, Probe, SamplesError, Scoring};
 use crate::store::{Store, Write};
 use crate::transport::public_part;
 
@@ -71,14 +71,17 @@ struct Needs {
     functions: bool,
 }
 
-fn needs(plan: &Plan, endpoint: &str) -> Needs {
+fn needs(plan: &Plan, endpoint: &str) -> Result<Needs, SamplesError> {
     let Some(model) = plan.models.iter().position(|model| model.endpoint == endpoint) else {
-        return Needs { logprobs: false, functions: false };
+        return Ok(Needs { logprobs: false, functions: false });
     };
-    let parts = || (0..plan.cells.len()).filter_map(|cell| plan.parts(Unit { cell, model, sample: 0 }));
-    let logprobs = parts().any(|parts| !parts.probabilities().is_empty());
-    let functions = parts().any(|parts| parts.start().is_ok_and(|start| parts.case(&start).function.is_some()));
-    Needs { logprobs, functions }
+    let mut needs = Needs { logprobs: false, functions: false };
+    for cell in 0..plan.cells.len() {
+        let Some(parts) = plan.first(cell, model)? else { continue };
+        needs.logprobs |= !parts.probabilities().is_empty();
+        needs.functions |= parts.start().is_ok_and(|start| parts.case(&start).function.is_some());
+    }
+    Ok(needs)
 }
 
 /// Whether log-probabilities are needed of an endpoint on the network that nobody has tried for them.
@@ -88,7 +91,7 @@ pub(super) fn is_to_be_calibrated(
     spec: &EndpointSpec,
     store: &Store,
 ) -> Result<bool, Problem> {
-    if spec.base_url == EMBEDDED || !needs(plan, &endpoint.name).logprobs {
+    if spec.base_url == EMBEDDED || !needs(plan, &endpoint.name).map_err(Problem::other)?.logprobs {
         return Ok(false);
     }
     let probe = store.probe(&endpoint.name, &identity(endpoint, spec)).map_err(Problem::other)?;
@@ -101,7 +104,7 @@ pub(super) fn check(workspace: &Workspace, plan: &Plan, store: &Store) -> Result
         let endpoint = &planned.endpoint;
         let Some(spec) = workspace.config.endpoints.iter().find(|spec| spec.name == endpoint.name) else { continue };
         let Some(probe) = store.probe(&endpoint.name, &identity(endpoint, spec)).map_err(Problem::other)? else { continue };
-        let needs = needs(plan, &endpoint.name);
+        let needs = needs(plan, &endpoint.name).map_err(Problem::other)?;
         let lacks = |what: &str| probe.found(what).filter(|finding| finding.found == Found::No);
         let when = |words: &str| format!("{words} (probed at {}; `onset probe {}` tries again)", probe.at, endpoint.name);
         if let Some(finding) = lacks(endpoint.scoring.name()).filter(|_| needs.logprobs) {

@@ -7,6 +7,7 @@ use super::diagnose::Problem;
 use super::print::eprintln;
 use super::run::store_path;
 use super::{Global, exit, output};
+use crate::analysis::Cells;
 use crate::schema::{Analysis, Axis, RunManifest};
 use crate::store::{Store, StoreError};
 use crate::{analysis, interop, report};
@@ -114,11 +115,17 @@ fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), 
     Ok(())
 }
 
+/// Analyses a run. Its records are taken in one by one: all of them may be more than fits the memory.
+pub(super) fn analyse(store: &Store, manifest: &RunManifest, axis: Option<Axis>) -> Result<Analysis, Problem> {
+    let mut cells = Cells::new(manifest);
+    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
+    Ok(analysis::analyse(manifest, &cells, axis))
+}
+
 /// Analyses a run and writes every derived file, each whole or not at all. Without an axis that was asked for, each family has the
 /// first one that all of its models have.
 pub(super) fn derive(store: &Store, manifest: &RunManifest, axis: Option<Axis>, out: &Path) -> Result<Analysis, Problem> {
-    let records = store.records(&manifest.run).map_err(Problem::other)?;
-    let analysis = analysis::analyse(manifest, &records, axis);
+    let analysis = analyse(store, manifest, axis)?;
     if axis.is_some() {
         is_there(&analysis)?;
     }

@@ -16,13 +16,16 @@ use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, Model, cards, embedded};
 use crate::plan::{Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
-use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
+use crate::schema::{Finding, ModelEntry, Outcome, Probe, Scale, Transport};
 use crate::server;
 use crate::store::{Store, Write};
 use crate::transport::{Header, InProcess, Network};
 
 /// Retries of a request, unless `--no-retry`.
 const RETRIES: Retries = Retries { most: 5, first_wait: Duration::from_millis(500) };
+
+/// Rebuilt records that are written in one transaction.
+const WRITTEN_TOGETHER: usize = 1_000;
 
 struct Silent;
 
@@ -43,7 +46,8 @@ pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan),
     let mut plan = crate::plan::plan(&workspace, &embedded, &selection)?;
     if what.fresh {
         let unfinished = unfinished(&plan, &store_path(&what.out))?;
-        plan = plan.in_epoch(unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string()));
+        let epoch = unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string());
+        plan = plan.in_epoch(epoch).map_err(Problem::other)?;
     }
     Ok((workspace, plan))
 }
@@ -55,10 +59,13 @@ fn unfinished(plan: &Plan, store: &Path) -> Result<Option<String>, Problem> {
     }
     let store = Store::open_read_only(store).map_err(Problem::other)?;
     let runs = store.runs().map_err(Problem::other)?;
-    let same = |run: &&RunManifest| !run.epoch.is_empty() && plan.run_in(&run.epoch) == run.run;
-    let Some(last) = runs.iter().rev().find(same) else { return Ok(None) };
-    let records = store.record_count(&last.run).map_err(Problem::other)?;
-    Ok((records < last.planned).then(|| last.epoch.clone()))
+    for run in runs.iter().rev().filter(|run| !run.epoch.is_empty()) {
+        if plan.run_in(&run.epoch).map_err(Problem::other)? == run.run {
+            let records = store.record_count(&run.run).map_err(Problem::other)?;
+            return Ok((records < run.planned).then(|| run.epoch.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn entry(card: Card) -> ModelEntry {
@@ -170,7 +177,7 @@ pub(super) fn run(
         check_prices(&workspace, &plan)?;
     }
     if !global.quiet {
-        super::plan::unscored(&plan).iter().for_each(|line| eprintln!("not scored: {line}"));
+        super::plan::unscored(&plan).map_err(Problem::other)?.iter().for_each(|line| eprintln!("not scored: {line}"));
     }
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
@@ -202,7 +209,7 @@ pub(super) fn run(
             }
         }
         let models: Vec<&str> = plan.models.iter().map(|model| model.name.as_str()).collect();
-        let observer: Arc<dyn Observer> = match Progress::new(&models, plan.cells.len() * plan.samples, global.quiet) {
+        let observer: Arc<dyn Observer> = match Progress::new(&models, plan.of_each_model(), global.quiet) {
             Some(progress) => Arc::new(progress),
             None => Arc::new(Silent),
         };
@@ -233,7 +240,7 @@ pub(super) fn run(
     output::summary(&plan, &manifest, &summary, &spending, &analysis, started.elapsed(), &what.out, global);
     let failed = summary.outcomes.get(&Outcome::Failed).copied().unwrap_or_default();
     if failed + summary.incomplete > 0 {
-        output::reasons(&store.records(&plan.run).map_err(Problem::other)?, global);
+        output::reasons(&store, &plan.run, global).map_err(Problem::other)?;
     }
     Ok(if summary.interrupted {
         exit::INTERRUPTED
@@ -254,17 +261,21 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
     let manifest = known.unwrap_or_else(|| plan.manifest(jiff::Timestamp::now().to_string()));
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
-    let (mut rebuilt, mut absent) = (Vec::new(), 0);
+    store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
+    let (mut rebuilt, mut count, mut absent) = (Vec::new(), 0, 0);
     for spec in &workspace.config.endpoints {
         for unit in plan.units(&spec.name) {
             match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
                 Some(record) => rebuilt.push(Write::Record(Box::new(record))),
                 None => absent += 1,
             }
+            if rebuilt.len() >= WRITTEN_TOGETHER {
+                count += rebuilt.len();
+                store.write_blocking(std::mem::take(&mut rebuilt)).map_err(Problem::other)?;
+            }
         }
     }
-    let count = rebuilt.len();
-    rebuilt.insert(0, Write::Run(Box::new(manifest.clone())));
+    count += rebuilt.len();
     store.write_blocking(rebuilt).map_err(Problem::other)?;
     let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;

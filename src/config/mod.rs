@@ -206,6 +206,8 @@ pub struct Config {
     pub seed: u64,
     /// Samples per task.
     pub samples: usize,
+    /// How often each sample is asked.
+    pub repetitions: u32,
     /// Names or patterns of tasks.
     pub tasks: Vec<Located<String>>,
     /// Names or patterns of prompts.
@@ -329,6 +331,7 @@ fn load_all<T>(
 fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<Config> {
     let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
     let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
+    let repetitions = table.take("repetitions").map_or(Some(1), |node| node.integer(1, problems));
     let tasks = table.require("tasks", problems).and_then(|node| node.some("tasks", problems)?.strings(problems));
     let prompts = table.require("prompts", problems).and_then(|node| node.some("prompts", problems)?.strings(problems));
     let accounts = table.take("accounts").and_then(|node| node.table(problems)).map(|mut table| table.rest());
@@ -355,6 +358,7 @@ fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -
     Some(Config {
         seed: seed.unsigned_abs(),
         samples: usize::try_from(samples?).unwrap_or(usize::MAX),
+        repetitions: u32::try_from(repetitions?).unwrap_or(u32::MAX),
         tasks: tasks?,
         prompts: prompts?,
         endpoints,

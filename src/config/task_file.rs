@@ -1,13 +1,16 @@
 //! Task files: what is asked and how an answer is judged.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::source::{Diagnostic, Diagnostics, Located, Place, Source, parse, suggestion};
-use crate::schema::{AnswerKind, Sample};
+use crate::schema::{AnswerKind, Sample, Samples, SamplesError};
 
 /// A task as its file says it, with the place of every name.
 #[derive(Debug, Clone)]
@@ -36,7 +39,7 @@ pub enum Data {
     /// A generator and its parameters.
     Generator(Located<String>, Vec<(Located<String>, i64, Place)>),
     /// Rows of a JSON Lines file.
-    Rows(Vec<Sample>),
+    Rows(Samples),
 }
 
 /// Reads a task file; data files are looked for beside it.
@@ -142,12 +145,31 @@ struct Row {
     choices: Vec<String>,
 }
 
-fn read_rows(file: &Located<String>, directory: Option<&Path>, problems: &mut Diagnostics) -> Option<Vec<Sample>> {
+/// What is wrong with a file of rows.
+enum RowFault {
+    /// It cannot be read.
+    File(std::io::Error),
+    /// A line is no sample: its bytes, and why.
+    Line(Range<usize>, String),
+    /// The rows cannot be kept.
+    Samples(SamplesError),
+}
+
+impl From<SamplesError> for RowFault {
+    fn from(error: SamplesError) -> Self {
+        Self::Samples(error)
+    }
+}
+
+fn read_rows(file: &Located<String>, directory: Option<&Path>, problems: &mut Diagnostics) -> Option<Samples> {
     let directory = directory.unwrap_or(Path::new("."));
     let path = directory.join(&file.value);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
+    let fault = match File::open(&path).map_err(RowFault::File).and_then(|opened| Samples::keep(Rows::new(opened))) {
+        Ok(rows) => return Some(rows),
+        Err(fault) => fault,
+    };
+    problems.push(match fault {
+        RowFault::File(error) => {
             let neighbours: Vec<String> = std::fs::read_dir(directory)
                 .into_iter()
                 .flatten()
@@ -155,49 +177,88 @@ fn read_rows(file: &Located<String>, directory: Option<&Path>, problems: &mut Di
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .filter(|name| name.ends_with(".jsonl"))
                 .collect();
-            let mut complaint = Diagnostic::at(
-                &file.place,
-                format!("cannot read the data file: {error}"),
-                "looked for beside the task file",
-            );
-            if !neighbours.is_empty() {
+            let message = format!("cannot read the data file: {error}");
+            let complaint = Diagnostic::at(&file.place, message, "looked for beside the task file");
+            if neighbours.is_empty() {
+                complaint
+            } else {
                 let names: Vec<&str> = neighbours.iter().map(String::as_str).collect();
-                complaint = complaint.with_help(suggestion(&file.value, &names));
+                complaint.with_help(suggestion(&file.value, &names))
             }
-            problems.push(complaint);
-            return None;
         }
-    };
-    let source = Arc::new(Source { file: path.display().to_string(), text });
-    let mut rows: Vec<Sample> = Vec::new();
-    // Two rows of one name would overwrite each other; two of one question could be asked and shown as an example.
-    let (mut ids, mut questions) = (HashSet::new(), HashSet::new());
-    let mut start = 0;
-    for line in source.text.split_inclusive('\n') {
-        let range = start..start + line.trim_end().len();
-        start += line.len();
-        if line.trim().is_empty() {
-            continue;
+        RowFault::Line(range, message) => {
+            // Only now as a whole, to show the line: a file may be larger than the memory.
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let source = Arc::new(Source { file: path.display().to_string(), text });
+            Diagnostic::at(&Place { source, range }, message, "this line")
         }
-        let row = serde_json::from_str::<Row>(line).map_err(|error| format!("not a sample: {error}")).and_then(|row| {
-            let id = row.id.unwrap_or_else(|| format!("{:05}", rows.len()));
-            if !ids.insert(id.clone()) {
-                return Err(format!("a second sample of the id `{id}`"));
+        RowFault::Samples(error) => Diagnostic::at(&file.place, error.to_string(), "while this file was read"),
+    });
+    None
+}
+
+/// The rows of a file, read line by line.
+struct Rows {
+    lines: BufReader<File>,
+    line: String,
+    /// Bytes read.
+    end: usize,
+    rows: usize,
+    /// Hashes of what was there: two rows of one name would overwrite each other; two of one question could be asked and shown as an
+    /// example. Of a million, one pair of different ones shares a hash with a probability of 3e-8.
+    ids: HashSet<[u8; 8]>,
+    questions: HashSet<[u8; 8]>,
+}
+
+impl Rows {
+    fn new(file: File) -> Self {
+        let lines = BufReader::new(file);
+        Self { lines, line: String::new(), end: 0, rows: 0, ids: HashSet::new(), questions: HashSet::new() }
+    }
+
+    fn row(&mut self) -> Result<Sample, String> {
+        let Row { question, answer, id, steps, expression, choices } =
+            serde_json::from_str(&self.line).map_err(|error| format!("not a sample: {error}"))?;
+        let id = id.unwrap_or_else(|| format!("{:05}", self.rows));
+        if !self.ids.insert(hash(std::iter::once(&id))) {
+            return Err(format!("a second sample of the id `{id}`"));
+        }
+        if !self.questions.insert(hash(std::iter::once(&question).chain(&choices))) {
+            return Err("this question was asked in an earlier line".to_owned());
+        }
+        self.rows += 1;
+        Ok(Sample { id, question, answer, steps, expression, choices })
+    }
+}
+
+/// The beginning of a hash of texts.
+fn hash<'a>(texts: impl Iterator<Item = &'a String>) -> [u8; 8] {
+    let mut hash = blake3::Hasher::new();
+    for text in texts {
+        hash.update(&text.len().to_le_bytes()).update(text.as_bytes());
+    }
+    let mut first = [0; 8];
+    hash.finalize_xof().fill(&mut first);
+    first
+}
+
+impl Iterator for Rows {
+    type Item = Result<Sample, RowFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.line.clear();
+            let start = self.end;
+            match self.lines.read_line(&mut self.line) {
+                Ok(0) => return None,
+                Ok(read) => self.end += read,
+                Err(error) => return Some(Err(RowFault::File(error))),
             }
-            if !questions.insert((row.question.clone(), row.choices.clone())) {
-                return Err("this question was asked in an earlier line".to_owned());
+            if self.line.trim().is_empty() {
+                continue;
             }
-            let Row { question, answer, steps, expression, choices, .. } = row;
-            Ok(Sample { id, question, answer, steps, expression, choices })
-        });
-        match row {
-            Ok(row) => rows.push(row),
-            Err(message) => {
-                let place = Place { source: Arc::clone(&source), range };
-                problems.push(Diagnostic::at(&place, message, "this line"));
-                return None;
-            }
+            let range = start..start + self.line.trim_end().len();
+            return Some(self.row().map_err(|message| RowFault::Line(range, message)));
         }
     }
-    Some(rows)
 }

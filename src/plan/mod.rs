@@ -10,8 +10,9 @@ use std::sync::Arc;
 use crate::prompting::example;
 use crate::prompting::template::{Template, TemplateError};
 use crate::schema::{
-    Case, Chat, ChatTemplate, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Price, Prompt, Provider, Refusal,
-    Request, RunManifest, Sample, SampleSet, Scoring, Task, Technique, ToolSpec, Wanted,
+    Case, Chat, ChatTemplate, DataSource, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Price, Prompt, Provider,
+    RecordName, Refusal, Request, RunManifest, Sample, SampleSet, Samples, SamplesError, Scoring, Task, Technique, ToolSpec,
+    Wanted,
 };
 use crate::scorers;
 
@@ -85,7 +86,7 @@ impl std::fmt::Debug for Cell {
     }
 }
 
-/// One record to be: a sample, in a cell, for a model.
+/// One record to be: a sample, in a cell, for a model, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
     /// Index of the cell.
@@ -94,6 +95,8 @@ pub struct Unit {
     pub model: usize,
     /// Index of the sample.
     pub sample: usize,
+    /// How often it was asked before.
+    pub repetition: u32,
 }
 
 /// What will be asked.
@@ -105,6 +108,8 @@ pub struct Plan {
     pub seed: u64,
     /// Samples per task.
     pub samples: usize,
+    /// How often each sample is asked.
+    pub repetitions: u32,
     /// Empty, or what keeps this run's exchanges apart.
     pub epoch: String,
     /// The tasks.
@@ -129,53 +134,79 @@ impl Plan {
     pub fn units(&self, endpoint: &str) -> impl Iterator<Item = Unit> + use<> {
         let models: Vec<usize> =
             self.models.iter().enumerate().filter(|(_, model)| model.endpoint == endpoint).map(|(index, _)| index).collect();
-        let (cells, samples, models) = (self.cells.len(), self.samples, Arc::new(models));
+        let (cells, samples, repetitions) = (self.cells.len(), self.samples, self.repetitions);
+        let models = Arc::new(models);
         (0..cells).flat_map(move |cell| {
             let models = Arc::clone(&models);
             (0..models.len()).flat_map(move |index| {
                 let model = models.get(index).copied().unwrap_or_default();
-                (0..samples).map(move |sample| Unit { cell, model, sample })
+                let asked = move |sample| (0..repetitions).map(move |repetition| Unit { cell, model, sample, repetition });
+                (0..samples).flat_map(asked)
             })
         })
     }
 
     /// The same plan with exchanges of its own: nothing that was asked in another epoch answers it.
-    #[must_use]
-    pub fn in_epoch(self, epoch: String) -> Self {
-        Self { run: self.run_in(&epoch), epoch, ..self }
+    ///
+    /// # Errors
+    /// When the samples cannot be read.
+    pub fn in_epoch(self, epoch: String) -> Result<Self, SamplesError> {
+        Ok(Self { run: self.run_in(&epoch)?, epoch, ..self })
     }
 
-    /// The id of this plan's run in an epoch.
-    #[must_use]
-    pub fn run_in(&self, epoch: &str) -> String {
-        let samples: Vec<_> = self.tasks.iter().map(|task| (&task.samples.test, &task.samples.shots)).collect();
+    /// The id of this plan's run in an epoch: a hash of the manifest and the samples as one JSON document.
+    ///
+    /// # Errors
+    /// When the samples cannot be read.
+    pub fn run_in(&self, epoch: &str) -> Result<String, SamplesError> {
         let manifest = RunManifest { run: String::new(), epoch: epoch.to_owned(), ..self.manifest(String::new()) };
-        let decided = serde_json::json!([manifest, samples]);
-        blake3::hash(decided.to_string().as_bytes()).to_hex().chars().take(12).collect()
+        // Through a value, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide.
+        let mut hash = blake3::Hasher::new();
+        let mut add = |before: &str, value: serde_json::Value, behind: &str| {
+            hash.update(before.as_bytes()).update(value.to_string().as_bytes()).update(behind.as_bytes());
+        };
+        add("[", serde_json::json!(manifest), if self.tasks.is_empty() { ",[" } else { "" });
+        for (number, task) in self.tasks.iter().enumerate() {
+            let start = if number == 0 { ",[[[" } else { ",[[" };
+            // One by one: all of them may be more than fits the memory.
+            for (place, sample) in task.samples.test.iter().enumerate() {
+                add(if place == 0 { start } else { "," }, serde_json::json!(sample?), "");
+            }
+            let start = if task.samples.test.is_empty() { start } else { "" };
+            add(&format!("{start}],"), serde_json::json!(task.samples.shots), "]");
+        }
+        hash.update(b"]]");
+        Ok(hash.finalize().to_hex().chars().take(12).collect())
     }
 
     /// The metrics that an endpoint cannot serve: endpoint, how it gives log-probabilities, scorer.
+    ///
+    /// # Errors
+    /// When the samples cannot be read.
+    pub fn unserved(&self) -> Result<BTreeSet<(&str, Scoring, &str)>, SamplesError> {
+        let mut found = BTreeSet::new();
+        for (cell, model) in (0..self.cells.len()).flat_map(|cell| (0..self.models.len()).map(move |model| (cell, model))) {
+            let Some(parts) = self.first(cell, model)? else { continue };
+            let endpoint = &parts.endpoint.endpoint;
+            for name in parts.task.scorers() {
+                if scorers::find(name).is_some_and(|scorer| !parts.serves(scorer.need())) {
+                    found.insert((endpoint.name.as_str(), endpoint.scoring, name));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Number of records planned for each model.
     #[must_use]
-    pub fn unserved(&self) -> BTreeSet<(&str, Scoring, &str)> {
-        let units =
-            (0..self.cells.len()).flat_map(|cell| (0..self.models.len()).map(move |model| Unit { cell, model, sample: 0 }));
-        units
-            .filter_map(|unit| self.parts(unit))
-            .flat_map(|parts| {
-                let scorers = parts
-                    .task
-                    .scorers()
-                    .filter(move |name| scorers::find(name).is_some_and(|scorer| !parts.serves(scorer.need())));
-                let endpoint = &parts.endpoint.endpoint;
-                scorers.map(move |name| (endpoint.name.as_str(), endpoint.scoring, name))
-            })
-            .collect()
+    pub fn of_each_model(&self) -> usize {
+        self.cells.len() * self.samples * self.repetitions as usize
     }
 
     /// Number of records planned.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.cells.len() * self.models.len() * self.samples
+        self.models.len() * self.of_each_model()
     }
 
     /// Whether nothing would be asked.
@@ -184,20 +215,28 @@ impl Plan {
         self.len() == 0
     }
 
-    /// The parts of a unit.
-    #[must_use]
-    pub fn parts(&self, unit: Unit) -> Option<Parts<'_>> {
-        let cell = self.cells.get(unit.cell)?;
-        let planned = self.tasks.get(cell.task)?;
-        let model = self.models.get(unit.model)?;
-        Some(Parts {
-            cell,
-            task: &planned.task,
-            prompt: self.prompts.get(cell.prompt)?,
-            model,
-            endpoint: self.endpoint(&model.endpoint)?,
-            sample: planned.samples.test.get(unit.sample)?,
-        })
+    /// The parts of a unit; none of one that is not of this plan.
+    ///
+    /// # Errors
+    /// When the samples cannot be read.
+    pub fn parts(&self, unit: Unit) -> Result<Option<Parts<'_>>, SamplesError> {
+        let parts = || {
+            let cell = self.cells.get(unit.cell)?;
+            let (planned, model) = (self.tasks.get(cell.task)?, self.models.get(unit.model)?);
+            Some((cell, planned, self.prompts.get(cell.prompt)?, model, self.endpoint(&model.endpoint)?))
+        };
+        let Some((cell, planned, prompt, model, endpoint)) = parts() else { return Ok(None) };
+        let sample = planned.samples.test.get(unit.sample)?;
+        let (task, repetition) = (&planned.task, unit.repetition);
+        Ok(sample.map(|sample| Parts { cell, task, prompt, model, endpoint, sample, repetition }))
+    }
+
+    /// The parts of the first unit of a cell for a model.
+    ///
+    /// # Errors
+    /// When the samples cannot be read.
+    pub fn first(&self, cell: usize, model: usize) -> Result<Option<Parts<'_>>, SamplesError> {
+        self.parts(Unit { cell, model, sample: 0, repetition: 0 })
     }
 
     /// The endpoint of that name.
@@ -213,8 +252,19 @@ impl Plan {
         // How a log-probability is had decides what it is.
         let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
         let model = parts.model;
+        // What is drawn is drawn again; a log-probability stays what it is.
+        let repetition = if scoring.is_some() { 0 } else { parts.repetition };
         // Not written out as it is: the order of the fields, which may change, must not decide what was paid for.
-        let sent = serde_json::json!([model.endpoint, model.name, model.weights, request, sampling, scoring, 0, self.epoch]);
+        let sent = serde_json::json!([
+            model.endpoint,
+            model.name,
+            model.weights,
+            request,
+            sampling,
+            scoring,
+            repetition,
+            self.epoch
+        ]);
         ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
     }
 
@@ -228,6 +278,7 @@ impl Plan {
             started,
             seed: self.seed,
             samples: self.samples,
+            repetitions: self.repetitions,
             epoch: self.epoch.clone(),
             tasks: self.tasks.iter().map(|planned| without_rows(&planned.task)).collect(),
             prompts: self.prompts.clone(),
@@ -241,8 +292,8 @@ impl Plan {
 
 fn without_rows(task: &Task) -> Task {
     let mut task = task.clone();
-    if let crate::schema::DataSource::Rows(rows) = &mut task.data {
-        rows.clear();
+    if let DataSource::Rows(rows) = &mut task.data {
+        *rows = Samples::default();
     }
     task
 }
@@ -251,7 +302,7 @@ fn without_rows(task: &Task) -> Task {
 const CHAT_REPLY: u32 = 1024;
 
 /// Everything that makes up one record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Parts<'a> {
     /// The cell.
     pub cell: &'a Cell,
@@ -264,14 +315,18 @@ pub struct Parts<'a> {
     /// The endpoint of the model.
     pub endpoint: &'a PlannedEndpoint,
     /// The sample.
-    pub sample: &'a Sample,
+    pub sample: Sample,
+    /// How often it was asked before.
+    pub repetition: u32,
 }
 
 impl<'a> Parts<'a> {
-    /// The name by which people call the record: `task/prompt/model/sample/repetition`.
+    /// What the record will be known by.
     #[must_use]
-    pub fn record_id(&self) -> String {
-        crate::schema::record_id(&self.task.name, &self.prompt.name, &self.model.name, &self.sample.id, 0)
+    pub fn record_name(&self) -> RecordName<'_> {
+        let Self { task, prompt, model, sample, repetition, .. } = self;
+        let (task, prompt, model, sample) = (&task.name, &prompt.name, &model.name, &sample.id);
+        RecordName { task, prompt, model, sample, repetition: *repetition }
     }
 
     /// What the model is given first.
@@ -279,7 +334,7 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// When a template fails on this sample.
     pub fn start(&self) -> Result<Input, TemplateError> {
-        let text = || Ok::<_, TemplateError>(format!("{}{}", self.cell.shots, self.cell.ask.render(self.sample)?));
+        let text = || Ok::<_, TemplateError>(format!("{}{}", self.cell.shots, self.cell.ask.render(&self.sample)?));
         if !self.is_chat() {
             return Ok(Input::Text(text()?));
         }
@@ -293,8 +348,8 @@ impl<'a> Parts<'a> {
                     chat.messages.push(Message::User { text: ask.clone() });
                     chat.messages.extend(example(self.prompt, reply, self.function(), number));
                 }
-                chat.messages.push(Message::User { text: turns.ask.render(self.sample)? });
-                chat.prefix = turns.prefix.as_ref().map(|prefix| prefix.render(self.sample)).transpose()?;
+                chat.messages.push(Message::User { text: turns.ask.render(&self.sample)? });
+                chat.prefix = turns.prefix.as_ref().map(|prefix| prefix.render(&self.sample)).transpose()?;
             }
         }
         Ok(Input::Chat(chat))
@@ -320,13 +375,10 @@ impl<'a> Parts<'a> {
 
     /// What a technique sees.
     #[must_use]
-    pub fn case<'b>(&self, start: &'b Input) -> Case<'b>
-    where
-        'a: 'b,
-    {
+    pub fn case<'b>(&'b self, start: &'b Input) -> Case<'b> {
         let template = self.endpoint.template.as_deref().filter(|_| !self.endpoint.provider.is_chat());
         Case {
-            sample: self.sample,
+            sample: &self.sample,
             answer: self.task.answer,
             prompt: self.prompt,
             start,
@@ -387,7 +439,7 @@ impl<'a> Parts<'a> {
         if self.is_chat() {
             return None;
         }
-        let text = self.cell.ask.render(self.sample).ok()?;
+        let text = self.cell.ask.render(&self.sample).ok()?;
         let line = text.rsplit('\n').next().filter(|line| !line.trim().is_empty())?;
         Some(Input::Text(line.to_owned()))
     }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use wildmatch::WildMatch;
 
-use super::{Cell, CellTurns, Plan, PlannedEndpoint, PlannedTask, Unit};
+use super::{Cell, CellTurns, Plan, PlannedEndpoint, PlannedTask};
 use crate::config::{
     Data, Diagnostic, Diagnostics, EMBEDDED, EndpointSpec, Located, ModelsSpec, PromptFile, TaskFile, Workspace, suggestion,
 };
 use crate::prompting::chat_template::ModelTemplate;
 use crate::prompting::template::{Template, VARIABLES, check, uses};
 use crate::schema::{
-    AnswerKind, Call, ChatTemplate, DataSource, Endpoint, ModelEntry, Parameters, Prompt, Refusal, Sample, Sampling, Scale,
-    Scoring, Step, Task,
+    AnswerKind, Call, ChatTemplate, DataSource, Endpoint, ModelEntry, Parameters, Prompt, Refusal, Sample, SamplesError,
+    Sampling, Scale, Scoring, Step, Task,
 };
+use crate::tasks::DrawError;
 use crate::{prompting, providers, scorers, tasks, tools};
 
 /// What the command line narrows.
@@ -26,6 +27,8 @@ pub struct Selection {
     pub samples: Option<usize>,
 }
 
+/// What to do where samples cannot be kept.
+const KEPT_SOMEWHERE: &str = "it needs room for the samples of the run; TMPDIR names another directory";
 /// Limits on the tokens of a reply are multiples of this.
 const LIMIT_STEP: usize = 16;
 
@@ -71,9 +74,14 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         match tasks::draw(&task, config.seed, samples, most_shots) {
             Ok(samples) => planned.push(PlannedTask { task, samples }),
             Err(error) => {
-                let help = match error.available {
-                    0 => "the task needs more rows, or the run prompts with fewer examples".to_owned(),
-                    available => format!("ask for at most {available}, with `samples` or --samples, or leave the task out"),
+                let help = match error {
+                    DrawError::TooFew { available: 0, .. } => {
+                        "the task needs more rows, or the run prompts with fewer examples".to_owned()
+                    }
+                    DrawError::TooFew { available, .. } => {
+                        format!("ask for at most {available}, with `samples` or --samples, or leave the task out")
+                    }
+                    DrawError::Samples(_) => KEPT_SOMEWHERE.to_owned(),
                 };
                 problems.push(Diagnostic::general(error.to_string(), help));
             }
@@ -84,9 +92,10 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         for (prompt_index, prompt) in prompts.iter().enumerate() {
             match make_cell(task, task_index, prompt, prompt_index) {
                 Ok(cell) => cells.push(cell),
-                Err(reason) => {
+                Err(Misfit::Pair(reason)) => {
                     refused.push(Refusal { task: task.task.name.clone(), prompt: prompt.name.clone(), reason });
                 }
+                Err(Misfit::Samples(error)) => problems.push(Diagnostic::general(error.to_string(), KEPT_SOMEWHERE)),
             }
         }
     }
@@ -107,6 +116,7 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         run: String::new(),
         seed: config.seed,
         samples,
+        repetitions: config.repetitions,
         epoch: String::new(),
         tasks: planned,
         prompts,
@@ -120,8 +130,9 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
         cells,
         refused,
     };
-    check_requests(&plan, workspace, &mut problems);
-    if problems.is_empty() { Ok(plan.in_epoch(String::new())) } else { Err(problems) }
+    let unreadable = |error: SamplesError| vec![Diagnostic::general(error.to_string(), KEPT_SOMEWHERE)];
+    check_requests(&plan, workspace, &mut problems).map_err(unreadable)?;
+    if problems.is_empty() { plan.in_epoch(String::new()).map_err(unreadable) } else { Err(problems) }
 }
 
 /// An endpoint with its provider, dialect and capabilities.
@@ -206,12 +217,12 @@ fn resolve_endpoint(spec: &EndpointSpec, seed: u64, problems: &mut Diagnostics) 
 }
 
 /// Makes the first request of every cell for every endpoint, so that what cannot be asked is said before anything is sent.
-fn check_requests(plan: &Plan, workspace: &Workspace, problems: &mut Diagnostics) {
+fn check_requests(plan: &Plan, workspace: &Workspace, problems: &mut Diagnostics) -> Result<(), SamplesError> {
     for planned in &plan.endpoints {
         let Some(spec) = workspace.config.endpoints.iter().find(|spec| spec.name == planned.endpoint.name) else { continue };
         let Some(model) = plan.models.iter().position(|model| model.endpoint == planned.endpoint.name) else { continue };
         for cell in 0..plan.cells.len() {
-            let Some(parts) = plan.parts(Unit { cell, model, sample: 0 }) else { continue };
+            let Some(parts) = plan.first(cell, model)? else { continue };
             let reason = match parts.start() {
                 Err(error) => Some(error.to_string()),
                 Ok(start) => match parts.cell.technique.next(&parts.case(&start), &[]) {
@@ -232,6 +243,7 @@ fn check_requests(plan: &Plan, workspace: &Workspace, problems: &mut Diagnostics
             }
         }
     }
+    Ok(())
 }
 
 fn find<'a>(prompts: &'a [PromptFile], name: &str) -> Option<&'a PromptFile> {
@@ -303,7 +315,8 @@ fn resolve_task(file: &TaskFile, problems: &mut Diagnostics) -> Option<Task> {
     }
     let data = match &file.data {
         Data::Rows(rows) => {
-            if file.answer == AnswerKind::Choice && rows.iter().any(|row| !row.choices.contains(&row.answer)) {
+            let lacks = |row: &Sample| !row.choices.contains(&row.answer);
+            if file.answer == AnswerKind::Choice && rows.iter().any(|row| row.is_ok_and(|row| lacks(&row))) {
                 let message = "a choice task needs `choices` in every row, the answer among them";
                 problems.push(Diagnostic::at(&file.name.place, message, "this task"));
             }
@@ -481,30 +494,44 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
     models.into_iter().map(|(model, _)| model).collect()
 }
 
+/// Why a task and a prompt make no cell.
+enum Misfit {
+    Pair(String),
+    Samples(SamplesError),
+}
+
+impl From<SamplesError> for Misfit {
+    fn from(error: SamplesError) -> Self {
+        Self::Samples(error)
+    }
+}
+
 /// Renders the examples of a cell and finds the limit on replies, or says why the pair does not go together.
-fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_index: usize) -> Result<Cell, String> {
-    let first = task.samples.test.first();
+fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_index: usize) -> Result<Cell, Misfit> {
+    let pair = |reason: &str| Err(Misfit::Pair(reason.to_owned()));
+    let first = task.samples.test.get(0)?;
     let has = |variable: &str, present: fn(&Sample) -> bool| {
         let turns = prompt.turns.iter().flat_map(|turns| [Some(&turns.ask), Some(&turns.reply), turns.prefix.as_ref()]);
         let mut templates = [&prompt.shot, &prompt.ask].into_iter().chain(turns.flatten());
-        templates.any(|template| uses(template, variable)) && !first.is_some_and(present)
+        templates.any(|template| uses(template, variable)) && !first.as_ref().is_some_and(present)
     };
     if has("steps", |sample| sample.steps.is_some()) {
-        return Err("the prompt shows worked steps, which the task does not have".to_owned());
+        return pair("the prompt shows worked steps, which the task does not have");
     }
     if has("expression", |sample| sample.expression.is_some()) {
-        return Err("the prompt calls a calculator, and the task has no expression for one".to_owned());
+        return pair("the prompt calls a calculator, and the task has no expression for one");
     }
     if has("choices", |sample| !sample.choices.is_empty()) {
-        return Err("the prompt lists choices, which the task does not have".to_owned());
+        return pair("the prompt lists choices, which the task does not have");
     }
-    let words = |error: crate::prompting::template::TemplateError| error.to_string();
+    let words = |error: crate::prompting::template::TemplateError| Misfit::Pair(error.to_string());
     let (shot, ask) = (Template::new(&prompt.shot).map_err(words)?, Template::new(&prompt.ask).map_err(words)?);
     let mut longest = 0;
-    for sample in tasks::extent(&task.task).iter().chain(&task.samples.test).chain(&task.samples.shots) {
-        let (whole, question) = (shot.render(sample).map_err(words)?, ask.render(sample).map_err(words)?);
+    for sample in tasks::extent(&task.task, &task.samples) {
+        let sample = sample?;
+        let (whole, question) = (shot.render(&sample).map_err(words)?, ask.render(&sample).map_err(words)?);
         if !whole.starts_with(&question) {
-            return Err("`shot` does not begin as `ask` does, so that an example would not show what is asked".to_owned());
+            return pair("`shot` does not begin as `ask` does, so that an example would not show what is asked");
         }
         longest = longest.max(whole.len() - question.len());
     }
@@ -522,7 +549,7 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
         }
     };
     let function = prompt.tool.as_deref().and_then(tools::find).map(tools::spec);
-    let technique = prompting::find(&prompt.technique).ok_or("unknown technique")?;
+    let technique = prompting::find(&prompt.technique).ok_or_else(|| Misfit::Pair("unknown technique".to_owned()))?;
     // A round number, so that a problem a little longer than those seen before does not change every request.
     let max_tokens = u32::try_from((2 * longest).max(1).next_multiple_of(LIMIT_STEP)).unwrap_or(u32::MAX);
     Ok(Cell { task: task_index, prompt: prompt_index, shots, ask, turns, function, max_tokens, technique })

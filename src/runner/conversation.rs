@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::RunError;
 use super::alone::Alone;
 use super::gateway::{Gateway, GatewayError};
 use crate::plan::{Of, Parts, Plan, Probability, Unit};
 use crate::schema::{
-    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, Request, Response, Score, Step, Turn, Wanted,
+    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, RecordName, Request, Response, Score, Step,
+    Turn, Wanted,
 };
 use crate::store::{Store, StoreError};
 use crate::{scorers, tools};
@@ -61,7 +63,7 @@ impl Source for Asking<'_> {
 /// Asks nobody: what failed when it was asked stays failed, in the words of the record there is.
 struct Nobody<'a> {
     plan: &'a Plan,
-    parts: Parts<'a>,
+    name: RecordName<'a>,
     store: &'a Store,
 }
 
@@ -71,8 +73,8 @@ impl Source for Nobody<'_> {
     }
 
     fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
-        let record = self.store.record(&self.plan.run, &self.parts.record_id());
-        Box::pin(std::future::ready(match record.map(|record| record.and_then(|record| record.detail)) {
+        let fate = self.store.fate(&self.plan.run, &self.name);
+        Box::pin(std::future::ready(match fate.map(|fate| fate.and_then(|fate| fate.detail)) {
             Ok(Some(reason)) => Err(Unreached::Failed(reason)),
             Ok(None) => Err(Unreached::Pending),
             Err(error) => Err(Unreached::Store(error)),
@@ -84,32 +86,34 @@ impl Source for Nobody<'_> {
 /// endpoint or model turned out to be unusable, or that was stopped between two requests.
 ///
 /// # Errors
-/// When the store fails.
+/// When the store fails, or the samples cannot be read.
 pub async fn converse(
     plan: &Plan,
     unit: Unit,
     store: &Store,
     gateway: &Gateway,
     stop: &watch::Receiver<bool>,
-) -> Result<Option<Record>, StoreError> {
-    let Some(parts) = plan.parts(unit) else { return Ok(None) };
-    let source = Asking { gateway, model: &parts.model.name, seed: plan.seed, store, stop };
-    Conversation { plan, parts, store, source: &source, exchanges: Vec::new(), reply_tokens: None }.lead().await
+) -> Result<Option<Record>, RunError> {
+    let Some(parts) = plan.parts(unit)? else { return Ok(None) };
+    // With one seed for all, repetitions would be the same text.
+    let seed = plan.seed.wrapping_add(u64::from(parts.repetition));
+    let source = Asking { gateway, model: &parts.model.name, seed, store, stop };
+    Conversation::new(plan, &parts, store, &source).lead().await
 }
 
 /// Rebuilds a record from the store alone; none when a reply it needs was never had.
 ///
 /// # Errors
-/// When the store fails.
-pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, StoreError> {
-    let Some(parts) = plan.parts(unit) else { return Ok(None) };
-    let source = Nobody { plan, parts, store };
-    Conversation { plan, parts, store, source: &source, exchanges: Vec::new(), reply_tokens: None }.lead().await
+/// When the store fails, or the samples cannot be read.
+pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, RunError> {
+    let Some(parts) = plan.parts(unit)? else { return Ok(None) };
+    let source = Nobody { plan, name: parts.record_name(), store };
+    Conversation::new(plan, &parts, store, &source).lead().await
 }
 
 struct Conversation<'a> {
     plan: &'a Plan,
-    parts: Parts<'a>,
+    parts: &'a Parts<'a>,
     store: &'a Store,
     source: &'a dyn Source,
     exchanges: Vec<ExchangeKey>,
@@ -117,8 +121,12 @@ struct Conversation<'a> {
     reply_tokens: Option<u64>,
 }
 
-impl Conversation<'_> {
-    async fn lead(mut self) -> Result<Option<Record>, StoreError> {
+impl<'a> Conversation<'a> {
+    fn new(plan: &'a Plan, parts: &'a Parts<'a>, store: &'a Store, source: &'a dyn Source) -> Self {
+        Self { plan, parts, store, source, exchanges: Vec::new(), reply_tokens: None }
+    }
+
+    async fn lead(mut self) -> Result<Option<Record>, RunError> {
         let mut detail = None;
         let answer = match self.talk().await {
             Ok(answer) => answer,
@@ -127,9 +135,8 @@ impl Conversation<'_> {
                 Answer { outcome: Outcome::Failed, text: None, context: Input::Text(String::new()) }
             }
             Err(Unreached::Pending) => return Ok(None),
-            Err(Unreached::Store(error)) => return Err(error),
+            Err(Unreached::Store(error)) => return Err(error.into()),
         };
-        let Parts { task, sample, .. } = self.parts;
         let (mut target, mut choices, mut domain, mut missing_mass) = (None, Vec::new(), Vec::new(), None);
         // What the endpoint cannot give is not asked for: the metric that needs it stays without a score.
         let wanted = if answer.outcome.is_scored() { self.parts.probabilities() } else { Vec::new() };
@@ -154,10 +161,10 @@ impl Conversation<'_> {
                     break;
                 }
                 Err(Unreached::Pending) => return Ok(None),
-                Err(Unreached::Store(error)) => return Err(error),
+                Err(Unreached::Store(error)) => return Err(error.into()),
             }
         }
-        let Parts { prompt, model, .. } = self.parts;
+        let Parts { task, prompt, model, sample, repetition, .. } = self.parts;
         Ok(Some(Record {
             run: self.plan.run.clone(),
             task: task.name.clone(),
@@ -165,9 +172,9 @@ impl Conversation<'_> {
             family: model.family.clone(),
             model: model.name.clone(),
             sample: sample.id.clone(),
-            repetition: 0,
+            repetition: *repetition,
             outcome: answer.outcome,
-            scores: score(&self.parts, &answer, target, &choices, &domain),
+            scores: score(self.parts, &answer, target, &choices, &domain),
             answer: answer.text,
             target: sample.answer.clone(),
             detail,
@@ -197,7 +204,7 @@ impl Conversation<'_> {
     }
 
     async fn get(&mut self, request: &Request) -> Result<Response, Unreached> {
-        let key = self.plan.key(&self.parts, request);
+        let key = self.plan.key(self.parts, request);
         self.exchanges.push(key);
         let _alone = self.source.alone(key).await;
         let response = match self.store.response(&key) {
@@ -241,7 +248,7 @@ fn score(
     choices: &[Logprobs],
     domain: &[Logprobs],
 ) -> Vec<Score> {
-    let (sample, kind, answered) = (parts.sample, parts.task.answer, answer.text.as_deref());
+    let (sample, kind, answered) = (&parts.sample, parts.task.answer, answer.text.as_deref());
     let judged = Judged { sample, kind, answer: answered, target, choices, domain };
     parts
         .task

@@ -16,9 +16,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use crate::plan::Plan;
-use crate::schema::{Outcome, Record};
-use crate::store::{Store, StoreError, Write};
+use crate::plan::{Plan, Unit};
+use crate::schema::{Outcome, Record, SamplesError};
+use crate::store::{Store, StoreError, Tally, Write};
 
 pub use conversation::{Unreached, converse, rebuild};
 pub use gateway::{Gateway, GatewayError, Retries};
@@ -90,16 +90,27 @@ pub struct Options {
     pub retry_failed: bool,
 }
 
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The samples cannot be read.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
+}
+
 /// Whether a record has its answer but lacks a log-probability that could not be had.
-fn is_incomplete(record: &Record) -> bool {
-    record.outcome != Outcome::Failed && record.detail.is_some()
+fn is_incomplete(outcome: Outcome, has_detail: bool) -> bool {
+    outcome != Outcome::Failed && has_detail
 }
 
 /// Runs a plan through its gateways until every record is there, or `stop` turns true: then the requests in flight are finished
 /// and committed, and no more are sent.
 ///
 /// # Errors
-/// When the store cannot be read or written: nothing more is sent then.
+/// When the store cannot be read or written, or the samples cannot be read: nothing more is sent then.
 pub async fn run(
     plan: Arc<Plan>,
     store: Store,
@@ -107,39 +118,46 @@ pub async fn run(
     options: Options,
     stop: watch::Receiver<bool>,
     observer: Arc<dyn Observer>,
-) -> Result<Summary, StoreError> {
-    let known = store.records(&plan.run)?;
+) -> Result<Summary, RunError> {
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
-    let mut there: HashMap<String, BTreeMap<String, ()>> = HashMap::new();
     let mut resumed: BTreeMap<String, usize> = BTreeMap::new();
     let mut incomplete = 0;
-    for record in known {
-        if options.retry_failed && (record.outcome == Outcome::Failed || is_incomplete(&record)) {
-            continue;
+    let stays = move |outcome: Outcome, has_detail: bool| {
+        !options.retry_failed || (outcome != Outcome::Failed && !is_incomplete(outcome, has_detail))
+    };
+    for Tally { model, outcome, has_detail, records } in store.tally(&plan.run)? {
+        if stays(outcome, has_detail) {
+            incomplete += if is_incomplete(outcome, has_detail) { records } else { 0 };
+            *outcomes.entry(outcome).or_default() += records;
+            *resumed.entry(model).or_default() += records;
         }
-        incomplete += usize::from(is_incomplete(&record));
-        *outcomes.entry(record.outcome).or_default() += 1;
-        *resumed.entry(record.model.clone()).or_default() += 1;
-        there.entry(record.model.clone()).or_default().insert(record.id(), ());
     }
+    let is_new = resumed.is_empty();
     for (model, records) in resumed {
         observer.event(&Event::Resumed { model, records });
     }
-    let there = Arc::new(there);
+    // Asked of the store one by one: what is there may be more than fits the memory.
+    let is_pending = move |plan: &Plan, store: &Store, gateway: &Gateway, unit: Unit| -> Result<bool, RunError> {
+        if plan.models.get(unit.model).is_none_or(|model| gateway.is_done_with(&model.name)) {
+            return Ok(false);
+        }
+        if is_new {
+            return Ok(true);
+        }
+        let Some(parts) = plan.parts(unit)? else { return Ok(false) };
+        let fate = store.fate(&plan.run, &parts.record_name())?;
+        Ok(fate.is_none_or(|fate| !stays(fate.outcome, fate.detail.is_some())))
+    };
 
     // One stream per endpoint, so that a slow one holds up nobody else. Units are made as they are needed: memory does not
     // grow with the number of samples.
     let endpoints = gateways.into_iter().map(|(name, gateway)| {
-        let (plan, store, stop, observer, there) =
-            (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer), Arc::clone(&there));
+        let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
         async move {
             let width = gateway.in_flight();
-            let pending = plan.units(&name).filter(|&unit| {
-                plan.parts(unit).is_some_and(|parts| {
-                    let known = there.get(&parts.model.name);
-                    let is_usable = !gateway.is_done_with(&parts.model.name);
-                    is_usable && known.is_none_or(|known| !known.contains_key(&parts.record_id()))
-                })
+            let pending = plan.units(&name).filter_map(|unit| match is_pending(&plan, &store, &gateway, unit) {
+                Ok(is_pending) => is_pending.then_some(Ok(unit)),
+                Err(error) => Some(Err(error)),
             });
             let tasks = futures_util::stream::iter(pending)
                 .take_while(|_| {
@@ -149,7 +167,7 @@ pub async fn run(
                 .map(|unit| {
                     let (plan, store, gateway, stop) =
                         (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
-                    tokio::spawn(async move { converse(&plan, unit, &store, &gateway, &stop).await })
+                    tokio::spawn(async move { converse(&plan, unit?, &store, &gateway, &stop).await })
                 })
                 .buffer_unordered(width)
                 // Behind the conversations: what a record is made of is committed, and it holds up no request.
@@ -162,7 +180,7 @@ pub async fn run(
                     if let Some(record) = &record {
                         store.write(vec![Write::Record(Box::new(record.clone()))]).await?;
                     }
-                    Ok::<_, StoreError>(record)
+                    Ok::<_, RunError>(record)
                 })
                 .buffer_unordered(width);
             let mut tasks = std::pin::pin!(tasks);
@@ -178,8 +196,8 @@ pub async fn run(
                 };
                 let Some(finished) = finished else { break };
                 if let Some(record) = finished? {
-                    part.incomplete += usize::from(is_incomplete(&record));
-                    let Record { model, outcome, .. } = record;
+                    let Record { model, outcome, detail, .. } = record;
+                    part.incomplete += usize::from(is_incomplete(outcome, detail.is_some()));
                     *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });
                 }
@@ -189,7 +207,7 @@ pub async fn run(
                 part.unusable.push((endpoint, reason));
             }
             part.requests = gateway.requests();
-            Ok(part)
+            Ok::<_, RunError>(part)
         }
     });
     let mut summary = Summary { outcomes, incomplete, ..Summary::default() };

@@ -11,6 +11,7 @@ mod probe;
 mod prompt;
 mod published;
 mod record;
+mod samples;
 mod task;
 mod wire;
 
@@ -29,8 +30,9 @@ pub use probe::{Finding, Found, Probe};
 pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn, Turns};
 pub use published::PublishedScore;
 pub use record::{
-    ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, Refusal, RunManifest, Scale, Score, ScoreRange, Scorer,
-    record_id,
+    ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, RecordName, Refusal, RunManifest, Scale, Score, ScoreRange,
+    Scorer,
 };
+pub use samples::{Samples, SamplesError};
 pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};
 pub use wire::{Allowance, BoxFuture, Call, Class, HttpRequest, HttpResponse, Provider, Transport, TransportError};

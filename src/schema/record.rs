@@ -163,14 +163,30 @@ impl Record {
     /// The name by which people call a record: `task/prompt/model/sample/repetition`.
     #[must_use]
     pub fn id(&self) -> String {
-        record_id(&self.task, &self.prompt, &self.model, &self.sample, self.repetition)
+        let Self { task, prompt, model, sample, repetition, .. } = self;
+        RecordName { task, prompt, model, sample, repetition: *repetition }.to_string()
     }
 }
 
-/// The name by which people call a record: `task/prompt/model/sample/repetition`.
-#[must_use]
-pub fn record_id(task: &str, prompt: &str, model: &str, sample: &str, repetition: u32) -> String {
-    format!("{task}/{prompt}/{model}/{sample}/{repetition}")
+/// What tells a record from the others of its run; written as people call it, `task/prompt/model/sample/repetition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordName<'a> {
+    /// Name of the task.
+    pub task: &'a str,
+    /// Name of the prompt.
+    pub prompt: &'a str,
+    /// Name of the model.
+    pub model: &'a str,
+    /// The sample's id within its task.
+    pub sample: &'a str,
+    /// Repetition index, from zero.
+    pub repetition: u32,
+}
+
+impl std::fmt::Display for RecordName<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}/{}/{}", self.task, self.prompt, self.model, self.sample, self.repetition)
+    }
 }
 
 /// How large a model is, by every measure that may be an axis.
@@ -231,6 +247,9 @@ pub struct RunManifest {
     pub seed: u64,
     /// Samples per task.
     pub samples: usize,
+    /// How often each sample is asked.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repetitions: u32,
     /// Empty, or what separates this run's exchanges from all others.
     pub epoch: String,
     /// The tasks, samples of files left out.
@@ -245,6 +264,15 @@ pub struct RunManifest {
     pub refused: Vec<Refusal>,
     /// Records planned.
     pub planned: usize,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_once(repetitions: &u32) -> bool {
+    *repetitions == 1
 }
 
 /// What an exchange is known by: a BLAKE3 hash, written as 64 hexadecimal digits.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::samples::Samples;
+
 /// What kind of answer a task expects; it decides how a reply is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -107,7 +109,7 @@ pub trait Generator: Sync {
 }
 
 /// Where the samples of a task come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataSource {
     /// Drawn by a generator.
@@ -117,8 +119,8 @@ pub enum DataSource {
         /// Its parameters, defaults filled in.
         parameters: Parameters,
     },
-    /// Read from a JSON Lines file, here already in memory.
-    Rows(Vec<Sample>),
+    /// Read from a JSON Lines file.
+    Rows(Samples),
 }
 
 /// A task: what is asked and how an answer is judged.
@@ -150,10 +152,10 @@ impl Task {
 }
 
 /// The samples of a task that one run uses: those that are asked, and those that are shown as examples.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SampleSet {
     /// Asked, in order.
-    pub test: Vec<Sample>,
+    pub test: Samples,
     /// Shown as worked examples; never asked.
     pub shots: Vec<Sample>,
 }

@@ -56,6 +56,19 @@ pub fn bootstrap_mean(values: &[f64], resamples: usize, seed: u64) -> Option<Int
     Some(Interval { low: quantile(&means, 0.025), high: quantile(&means, 0.975) })
 }
 
+/// The 95 % interval of a mean by the normal distribution, for many values; none of fewer than two.
+#[must_use]
+pub fn normal_mean(values: &[f64]) -> Option<Interval> {
+    if values.len() < 2 {
+        return None;
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let reach = Z * (squares / (n - 1.0) / n).sqrt();
+    Some(Interval { low: mean - reach, high: mean + reach })
+}
+
 /// A quantile of sorted values, linear between neighbours (type 7 of Hyndman and Fan 1996).
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;

@@ -24,7 +24,7 @@ pub use binomial::{lower_tail, minimal_effect, upper_tail};
 pub use censored::censored_lognormal;
 pub use identified::imbens_manski;
 pub use integrate::{Draws, Effort, adaptive, tempered};
-pub use interval::{Interval, bootstrap_mean, wilson, wilson_at};
+pub use interval::{Interval, bootstrap_mean, normal_mean, wilson, wilson_at};
 pub use multiple::{benjamini_hochberg, holm};
 pub use paired::{McNemar, PairedMean, mcnemar, paired_interval, paired_mean};
 pub use ranks::{area_under_curve, median};

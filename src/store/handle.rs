@@ -12,9 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::read;
-use super::rows::{Attempt, Row, Spent, StoredExchange, Write};
+use super::rows::{Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
 use super::writer::{Job, Writer};
-use crate::schema::{ExchangeKey, Probe, Record, Response, RunManifest};
+use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
 const BUSY: Duration = Duration::from_secs(30);
@@ -154,7 +154,41 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn records(&self, run: &str) -> Result<Vec<Record>, StoreError> {
-        self.read(|connection| read::records(connection, run))
+        let mut records = Vec::new();
+        self.read(|connection| read::each_record(connection, run, read::BY_NAME, &mut |record| records.push(record)))?;
+        Ok(records)
+    }
+
+    /// Hands on the records of a run one by one, those of a sample together: by task, sample, prompt, family, model and repetition.
+    ///
+    /// # Errors
+    /// When the store cannot be read; what was handed on by then is not all.
+    pub fn each_record(&self, run: &str, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
+        self.read(|connection| read::each_record(connection, run, read::BY_SAMPLE, &mut each))
+    }
+
+    /// How the records of a run stand.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tally(&self, run: &str) -> Result<Vec<Tally>, StoreError> {
+        self.read(|connection| read::tally(connection, run))
+    }
+
+    /// What became of one record of a run; none when it is not there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn fate(&self, run: &str, name: &RecordName<'_>) -> Result<Option<Fate>, StoreError> {
+        self.read(|connection| read::fate(connection, run, name))
+    }
+
+    /// What most often went wrong with the records of a run, and in how many different words.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn complaints(&self, run: &str, most: usize) -> Result<(Vec<Complaint>, usize), StoreError> {
+        self.read(|connection| read::complaints(connection, run, most))
     }
 
     /// Number of records of a run.

@@ -16,4 +16,4 @@ mod writer;
 pub use error::StoreError;
 pub use format::MIGRATIONS;
 pub use handle::Store;
-pub use rows::{Attempt, Spent, StoredExchange, Write};
+pub use rows::{Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};

@@ -1,19 +1,23 @@
 //! The queries.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::rows::{Attempt, Spent, StoredExchange};
-use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, Response, RunManifest, Score, Scoring};
+use super::rows::{Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
+use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scoring};
 
 type Found<T> = rusqlite::Result<T>;
 
 const RECORD: &str = "SELECT id, run, task, prompt, family, model, sample, repetition, outcome, answer, target,
     detail, exchanges, method, missing_mass, reply_tokens FROM records";
+
+/// In which order records are read.
+pub(super) const BY_NAME: &str = "task, prompt, model, sample, repetition";
+/// The records of one sample together.
+pub(super) const BY_SAMPLE: &str = "task, sample, prompt, family, model, repetition";
 
 pub(super) fn has(connection: &Connection, key: &ExchangeKey) -> Found<bool> {
     connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
@@ -118,77 +122,108 @@ pub(super) fn runs(connection: &Connection) -> Found<Vec<RunManifest>> {
         .collect()
 }
 
-/// By name, not as they were written: concurrent runs of the same plan then read the same.
-pub(super) fn records(connection: &Connection, run: &str) -> Found<Vec<Record>> {
-    // One snapshot for both queries.
+/// How the records of a run stand: by model and outcome, those with a complaint apart.
+pub(super) fn tally(connection: &Connection, run: &str) -> Found<Vec<Tally>> {
+    connection
+        .prepare_cached(
+            "SELECT model, outcome, detail IS NOT NULL, count(*) FROM records WHERE run = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )?
+        .query_map([run], |row| {
+            let records = usize::try_from(unsigned(row, 3)?).unwrap_or(usize::MAX);
+            Ok(Tally { model: row.get(0)?, outcome: outcome(row, 1)?, has_detail: row.get(2)?, records })
+        })?
+        .collect()
+}
+
+/// What became of one record.
+pub(super) fn fate(connection: &Connection, run: &str, name: &RecordName<'_>) -> Found<Option<Fate>> {
+    let RecordName { task, prompt, model, sample, repetition } = name;
+    connection
+        .prepare_cached(
+            "SELECT outcome, detail FROM records
+             WHERE run = ?1 AND task = ?2 AND prompt = ?3 AND model = ?4 AND sample = ?5 AND repetition = ?6",
+        )?
+        .query_row(params![run, task, prompt, model, sample, repetition], |row| {
+            Ok(Fate { outcome: outcome(row, 0)?, detail: row.get(1)? })
+        })
+        .optional()
+}
+
+/// The most frequent complaints of a run's records, and how many different ones there are.
+pub(super) fn complaints(connection: &Connection, run: &str, most: usize) -> Found<(Vec<Complaint>, usize)> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut scores: HashMap<i64, Vec<Score>> = HashMap::new();
-    let mut statement = snapshot.prepare_cached(
-        "SELECT record, scorer, value FROM scores JOIN records ON records.id = record WHERE run = ?1
-         ORDER BY record, position",
-    )?;
+    let all = snapshot
+        .prepare_cached("SELECT count(DISTINCT detail) FROM records WHERE run = ?1")?
+        .query_row([run], |row| unsigned(row, 0))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    // With a single `min`, the other columns are those of its row.
+    let complaints = snapshot
+        .prepare_cached(
+            "SELECT detail, count(*), concat_ws('/', task, prompt, model, sample, repetition), min(id) FROM records
+             WHERE run = ?1 AND detail IS NOT NULL GROUP BY detail ORDER BY 2 DESC, 4 LIMIT ?2",
+        )?
+        .query_map(params![run, most], |row| {
+            let records = usize::try_from(unsigned(row, 1)?).unwrap_or(usize::MAX);
+            Ok(Complaint { reason: row.get(0)?, records, example: row.get(2)? })
+        })?
+        .collect::<Found<_>>()?;
+    Ok((complaints, usize::try_from(all).unwrap_or(usize::MAX)))
+}
+
+/// Hands on every record of a run, in an order of its own and not as they were written: concurrent runs of the same plan then read
+/// the same.
+pub(super) fn each_record(connection: &Connection, run: &str, order: &str, each: &mut dyn FnMut(Record)) -> Found<()> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut statement = snapshot.prepare_cached(&format!("{RECORD} WHERE run = ?1 ORDER BY {order}"))?;
     let mut rows = statement.query([run])?;
     while let Some(row) = rows.next()? {
-        scores.entry(row.get(0)?).or_default().push(Score { scorer: row.get(1)?, value: row.get(2)? });
+        each(record_of(&snapshot, row)?);
     }
-    let order = "WHERE run = ?1 ORDER BY task, prompt, model, sample, repetition";
-    select(&snapshot, &format!("{RECORD} {order}"), [run], &mut scores)
+    Ok(())
 }
 
 /// By its whole id, since a name may hold the separator.
 pub(super) fn record(connection: &Connection, run: &str, id: &str) -> Found<Option<Record>> {
     let snapshot = connection.unchecked_transaction()?;
     let named = "WHERE run = ?1 AND concat_ws('/', task, prompt, model, sample, repetition) = ?2 LIMIT 1";
-    let row: Option<i64> = snapshot
-        .prepare_cached(&format!("SELECT id FROM records {named}"))?
-        .query_row(params![run, id], |row| row.get(0))
-        .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let scores = snapshot
-        .prepare_cached("SELECT scorer, value FROM scores WHERE record = ?1 ORDER BY position")?
-        .query_map([row], |score| Ok(Score { scorer: score.get(0)?, value: score.get(1)? }))?
-        .collect::<Found<_>>()?;
-    let mut scores = HashMap::from([(row, scores)]);
-    Ok(select(&snapshot, &format!("{RECORD} WHERE id = ?1"), [row], &mut scores)?.pop())
+    let mut statement = snapshot.prepare_cached(&format!("{RECORD} {named}"))?;
+    statement.query_row(params![run, id], |row| record_of(&snapshot, row)).optional()
 }
 
-fn select(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl Params,
-    scores: &mut HashMap<i64, Vec<Score>>,
-) -> Found<Vec<Record>> {
-    connection
-        .prepare_cached(sql)?
-        .query_map(parameters, |row| {
-            let outcome: String = row.get(8)?;
-            Ok(Record {
-                scores: scores.remove(&row.get(0)?).unwrap_or_default(),
-                run: row.get(1)?,
-                task: row.get(2)?,
-                prompt: row.get(3)?,
-                family: row.get(4)?,
-                model: row.get(5)?,
-                sample: row.get(6)?,
-                repetition: row.get(7)?,
-                outcome: Outcome::from_name(&outcome)
-                    .ok_or_else(|| unreadable(8, Type::Text, format!("unknown outcome {outcome}")))?,
-                answer: row.get(9)?,
-                target: row.get(10)?,
-                detail: row.get(11)?,
-                exchanges: keys(row, 12)?,
-                method: row
-                    .get::<_, Option<String>>(13)?
-                    .map(|name| {
-                        let known = Scoring::ALL.into_iter().find(|scoring| scoring.name() == name);
-                        known.ok_or_else(|| unreadable(13, Type::Text, format!("unknown method {name}")))
-                    })
-                    .transpose()?,
-                missing_mass: row.get(14)?,
-                reply_tokens: row.get::<_, Option<i64>>(15)?.map(i64::unsigned_abs),
+fn record_of(connection: &Connection, row: &Row<'_>) -> Found<Record> {
+    let scores = connection
+        .prepare_cached("SELECT scorer, value FROM scores WHERE record = ?1 ORDER BY position")?
+        .query_map([row.get::<_, i64>(0)?], |score| Ok(Score { scorer: score.get(0)?, value: score.get(1)? }))?
+        .collect::<Found<_>>()?;
+    Ok(Record {
+        scores,
+        run: row.get(1)?,
+        task: row.get(2)?,
+        prompt: row.get(3)?,
+        family: row.get(4)?,
+        model: row.get(5)?,
+        sample: row.get(6)?,
+        repetition: row.get(7)?,
+        outcome: outcome(row, 8)?,
+        answer: row.get(9)?,
+        target: row.get(10)?,
+        detail: row.get(11)?,
+        exchanges: keys(row, 12)?,
+        method: row
+            .get::<_, Option<String>>(13)?
+            .map(|name| {
+                let known = Scoring::ALL.into_iter().find(|scoring| scoring.name() == name);
+                known.ok_or_else(|| unreadable(13, Type::Text, format!("unknown method {name}")))
             })
-        })?
-        .collect()
+            .transpose()?,
+        missing_mass: row.get(14)?,
+        reply_tokens: row.get::<_, Option<i64>>(15)?.map(i64::unsigned_abs),
+    })
+}
+
+fn outcome(row: &Row<'_>, column: usize) -> Found<Outcome> {
+    let name = row.get_ref(column)?.as_str()?;
+    Outcome::from_name(name).ok_or_else(|| unreadable(column, Type::Text, format!("unknown outcome {name}")))
 }
 
 fn keys(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {

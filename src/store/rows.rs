@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use zstd::bulk::Compressor;
 
 use super::StoreError;
-use crate::schema::{ExchangeKey, Logprobs, Probe, Record, Request, Response, RunManifest, Score, Scoring};
+use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, Request, Response, RunManifest, Score, Scoring};
 
 /// A request with its response, as the store keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,39 @@ pub struct Spent {
     pub unknown: usize,
     /// Their worst cases together.
     pub unknown_usd: f64,
+}
+
+/// Records of one model that ended alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The model.
+    pub model: String,
+    /// What became of them.
+    pub outcome: Outcome,
+    /// Whether something went wrong with each of them.
+    pub has_detail: bool,
+    /// How many there are.
+    pub records: usize,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// In a word.
+    pub outcome: Outcome,
+    /// What went wrong.
+    pub detail: Option<String>,
+}
+
+/// What went wrong with records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// In words.
+    pub reason: String,
+    /// With how many.
+    pub records: usize,
+    /// The id of one of them.
+    pub example: String,
 }
 
 /// One thing to be written.

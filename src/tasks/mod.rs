@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::schema::{DataSource, Problem, Sample, SampleSet, Task};
+use crate::schema::{DataSource, Generator, Parameters, Problem, Sample, SampleSet, Samples, SamplesError, Task};
 use generators::{find, is_example, is_held_out};
 
 /// Draws in vain, one after another, after which a space of problems counts as exhausted.
@@ -19,20 +19,26 @@ const EXAMPLES: &str = "shot";
 /// Problems of a generator that show how long answers get.
 const EXTENT: usize = 1_000;
 
-/// A task that has too few distinct problems.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "task `{task}` has only {available} distinct samples beside the {examples} that are shown as examples; {wanted} are wanted"
-)]
-pub struct TooFew {
-    /// The task.
-    pub task: String,
-    /// Samples there are, beside the examples.
-    pub available: usize,
-    /// Examples that a prompt of the run shows.
-    pub examples: usize,
-    /// Samples wanted.
-    pub wanted: usize,
+/// Why the samples of a task could not be drawn.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DrawError {
+    /// It has too few distinct problems.
+    #[error(
+        "task `{task}` has only {available} distinct samples beside the {examples} that are shown as examples; {wanted} are wanted"
+    )]
+    TooFew {
+        /// The task.
+        task: String,
+        /// Samples there are, beside the examples.
+        available: usize,
+        /// Examples that a prompt of the run shows.
+        examples: usize,
+        /// Samples wanted.
+        wanted: usize,
+    },
+    /// They could not be kept.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
 }
 
 /// The randomness of one purpose of one task.
@@ -44,43 +50,77 @@ fn stream(task: &str, purpose: &str, seed: u64) -> ChaCha8Rng {
 /// A larger count begins with the samples of a smaller one, and neither depends on the other.
 ///
 /// # Errors
-/// When the task does not have that many distinct problems.
-pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<SampleSet, TooFew> {
-    let too_few = |available: usize| TooFew { task: task.name.clone(), available, examples: shots, wanted: count };
+/// When the task does not have that many distinct problems, or they cannot be kept.
+pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<SampleSet, DrawError> {
+    let too_few =
+        |available: usize| DrawError::TooFew { task: task.name.clone(), available, examples: shots, wanted: count };
     match &task.data {
         DataSource::Rows(rows) => {
-            let mut rows = rows.clone();
-            rows.shuffle(&mut stream(&task.name, "rows", seed));
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            order.shuffle(&mut stream(&task.name, "rows", seed));
             if rows.len() < shots + count {
                 return Err(too_few(rows.len().saturating_sub(shots)));
             }
-            let shots = rows.iter().rev().take(shots).cloned().collect();
-            rows.truncate(count);
-            Ok(SampleSet { test: rows, shots })
+            let row = |index: &usize| rows.get(*index).transpose();
+            let shots = order.iter().rev().take(shots).filter_map(row).collect::<Result<_, _>>()?;
+            Ok(SampleSet { test: Samples::keep(order.iter().take(count).filter_map(row))?, shots })
         }
         DataSource::Generator { name, parameters } => {
             let Some(generator) = find(name) else { return Err(too_few(0)) };
-            let take = |purpose: &str, wanted: usize| {
-                let mut rng = stream(&task.name, purpose, seed);
-                let (mut seen, mut samples, mut vain) = (HashSet::new(), Vec::new(), 0);
-                while samples.len() < wanted && vain < VAIN_DRAWS {
-                    let problem = generator.problem(parameters, &mut rng);
-                    let wrong = !is_held_out(name, &problem.identity)
-                        || is_example(name, &problem.identity) != (purpose == EXAMPLES)
-                        || !seen.insert(problem.identity.clone());
-                    if wrong {
-                        vain += 1;
-                        continue;
-                    }
-                    vain = 0;
-                    samples.push(sample(format!("{purpose}-{:05}", samples.len()), problem));
-                }
-                samples
+            let draws = |purpose: &'static str, wanted: usize| {
+                let rng = stream(&task.name, purpose, seed);
+                Draws { generator, name, parameters, purpose, rng, seen: HashSet::new(), drawn: 0, wanted }
             };
-            let set = SampleSet { shots: take(EXAMPLES, shots), test: take("test", count) };
-            if set.test.len() < count || set.shots.len() < shots { Err(too_few(set.test.len())) } else { Ok(set) }
+            let shown: Vec<Sample> = draws(EXAMPLES, shots).collect();
+            let test = Samples::keep(draws("test", count).map(Ok::<_, SamplesError>))?;
+            if test.len() < count || shown.len() < shots {
+                return Err(too_few(test.len()));
+            }
+            Ok(SampleSet { test, shots: shown })
         }
     }
+}
+
+/// Distinct held-out problems of one purpose, until there are as many as are wanted or no more are found.
+struct Draws<'a> {
+    generator: &'static dyn Generator,
+    name: &'a str,
+    parameters: &'a Parameters,
+    purpose: &'static str,
+    rng: ChaCha8Rng,
+    /// Hashes of the identities drawn so far: of a million, one pair of different ones shares one with a probability of 3e-8, and then
+    /// the second is not asked.
+    seen: HashSet<[u8; 8]>,
+    drawn: usize,
+    wanted: usize,
+}
+
+impl Iterator for Draws<'_> {
+    type Item = Sample;
+
+    fn next(&mut self) -> Option<Sample> {
+        if self.drawn >= self.wanted {
+            return None;
+        }
+        for _ in 0..VAIN_DRAWS {
+            let problem = self.generator.problem(self.parameters, &mut self.rng);
+            let identity = &problem.identity;
+            let is_wanted =
+                is_held_out(self.name, identity) && is_example(self.name, identity) == (self.purpose == EXAMPLES);
+            if is_wanted && self.seen.insert(hash(identity)) {
+                let id = format!("{}-{:05}", self.purpose, self.drawn);
+                self.drawn += 1;
+                return Some(sample(id, problem));
+            }
+        }
+        None
+    }
+}
+
+fn hash(text: &str) -> [u8; 8] {
+    let mut first = [0; 8];
+    blake3::Hasher::new().update(text.as_bytes()).finalize_xof().fill(&mut first);
+    first
 }
 
 fn sample(id: String, problem: Problem) -> Sample {
@@ -88,23 +128,24 @@ fn sample(id: String, problem: Problem) -> Sample {
     Sample { id, question, answer, steps, expression, choices }
 }
 
-/// Samples that show how long answers get: every row of a file, or a fixed number of problems. They do not depend on how
-/// many samples a run asks, so that asking more changes nothing about those asked before.
-#[must_use]
-pub fn extent(task: &Task) -> Vec<Sample> {
+/// Samples that show how long answers get, and all that a run draws: every row of a file; a fixed number of problems, which does not
+/// depend on how many samples a run asks, so that asking more changes nothing about those asked before, and the samples.
+pub fn extent<'a>(task: &'a Task, drawn: &'a SampleSet) -> Box<dyn Iterator<Item = Result<Sample, SamplesError>> + 'a> {
     match &task.data {
-        DataSource::Rows(rows) => rows.clone(),
-        DataSource::Generator { name, parameters } => find(name).map_or_else(Vec::new, |generator| {
+        DataSource::Rows(rows) => Box::new(rows.iter()),
+        DataSource::Generator { name, parameters } => {
             let mut rng = stream(&task.name, "extent", 0);
-            (0..EXTENT).map(|_| sample(String::new(), generator.problem(parameters, &mut rng))).collect()
-        }),
+            let problems = find(name).into_iter().flat_map(|generator| std::iter::repeat_n(generator, EXTENT));
+            let problems = problems.map(move |generator| sample(String::new(), generator.problem(parameters, &mut rng)));
+            Box::new(problems.map(Ok).chain(drawn.test.iter()).chain(drawn.shots.iter().cloned().map(Ok)))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{AnswerKind, Parameters};
+    use crate::schema::AnswerKind;
 
     fn task(data: DataSource) -> Task {
         let name = "t".to_owned();
@@ -119,17 +160,18 @@ mod tests {
 
     #[test]
     fn what_is_asked_depends_neither_on_the_examples_nor_on_how_much_is_asked() {
-        let rows = task(DataSource::Rows((0..40).map(row).collect()));
+        let rows = task(DataSource::Rows(Samples::keep((0..40).map(|index| Ok::<_, SamplesError>(row(index)))).unwrap()));
         let parameters = Parameters([("digits".to_owned(), 2)].into());
         let drawn = task(DataSource::Generator { name: "addition".to_owned(), parameters });
         for task in [rows, drawn] {
             let all = draw(&task, 1, 30, 8).unwrap();
             for (count, shots) in [(30, 0), (10, 8), (5, 2)] {
                 let some = draw(&task, 1, count, shots).unwrap();
-                assert_eq!(some.test, all.test[..count]);
+                let first: Result<Vec<Sample>, _> = all.test.iter().take(count).collect();
+                assert_eq!(some.test.iter().collect::<Result<Vec<_>, _>>().unwrap(), first.unwrap());
                 assert_eq!(some.shots, all.shots[..shots]);
             }
-            assert!(all.shots.iter().all(|shot| all.test.iter().all(|test| test.question != shot.question)));
+            assert!(all.shots.iter().all(|shot| all.test.iter().all(|test| test.unwrap().question != shot.question)));
             assert!(draw(&task, 1, 2_000, 8).is_err());
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::{AnswerKind, DataSource, Outcome, Parameters, Scale, Score};
+use crate::schema::{AnswerKind, DataSource, Outcome, Parameters, Record, Scale, Score};
 
 const N: usize = 100;
 
@@ -25,6 +25,7 @@ fn manifest(models: i32, prompts: Vec<Prompt>) -> RunManifest {
         started: "2026-01-01T00:00:00Z".into(),
         seed: 1,
         samples: N,
+        repetitions: 1,
         epoch: String::new(),
         tasks: vec![Task {
             name: "task".into(),
@@ -89,7 +90,7 @@ fn two() -> Vec<Prompt> {
 }
 
 fn all(manifest: &RunManifest, records: &[Record]) -> Vec<Comparison> {
-    compare(manifest, records, &super::super::groups(manifest, None).0)
+    compare(manifest, &Cells::of_records(manifest, records), &super::super::groups(manifest, None).0)
 }
 
 fn close(got: f64, wanted: f64) {
@@ -302,4 +303,31 @@ fn seeds_of_one_size_are_compared_with_their_own_and_have_to_agree() {
     let sizes = found.iter().find(|one| one.kind == ComparisonKind::Sizes).unwrap();
     let others: Vec<_> = sizes.points.iter().map(|point| (point.model.as_str(), point.other_model.as_deref())).collect();
     assert_eq!(others, [("m2", Some("m0")), ("m3", Some("m1"))]);
+}
+
+#[test]
+fn the_repetitions_of_an_item_are_one_pair() {
+    let once = paired(&[(10, 3, 40), (20, 3, 40), (30, 3, 40)]);
+    let mut manifest = manifest(3, two());
+    let expected = all(&manifest, &once);
+    manifest.repetitions = 2;
+    let again = |record: &Record| Record { repetition: 1, ..record.clone() };
+    let twice: Vec<Record> = once.iter().cloned().chain(once.iter().map(again)).collect();
+    assert_eq!(all(&manifest, &twice), expected);
+    // Right once in two is half a gain.
+    let halved: Vec<Record> = once
+        .iter()
+        .cloned()
+        .chain(once.iter().map(|record| {
+            let mut other = again(record);
+            if other.prompt == "steps" {
+                other.scores.iter_mut().for_each(|score| score.value = score.value.map(|_| 0.0));
+            }
+            other
+        }))
+        .collect();
+    let point = &all(&manifest, &halved)[0].points[0];
+    assert_eq!((point.n, point.unpaired), (N, 0));
+    assert!((point.score.unwrap() - 0.25).abs() < 1e-12, "{point:?}");
+    assert!((point.difference.unwrap() - (0.25 - 0.43)).abs() < 1e-12, "{point:?}");
 }

@@ -19,7 +19,7 @@ fn with_losses() -> (RunManifest, Vec<Record>) {
 }
 
 fn on(axis: Axis, manifest: &RunManifest, records: &[Record]) -> Analysis {
-    analyse_over(manifest, records, Some(axis), &range)
+    analyse_over(manifest, &Cells::of_records(manifest, records), Some(axis), &range)
 }
 
 fn main_curve(analysis: &Analysis) -> &Curve {

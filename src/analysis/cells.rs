@@ -1,0 +1,382 @@
+//! The records of a run as the analysis sees them: per cell its items, each with the mean score of its repetitions.
+//!
+//! Records are taken in one by one and not kept: of a million, some fifty bytes each remain.
+
+use std::collections::BTreeMap;
+
+use crate::schema::{DataSource, ModelEntry, Outcome, Record, RunManifest, Scoring};
+
+use super::models::Group;
+
+/// Items that room is made for in advance, at most.
+const ROOM: usize = 1 << 20;
+
+/// The records of a run, by task, prompt, family and model.
+#[derive(Debug)]
+pub struct Cells {
+    tasks: BTreeMap<String, Items>,
+    seed: u64,
+    /// Records taken in.
+    records: usize,
+    /// Records of the whole run.
+    planned: usize,
+    repetitions: u32,
+}
+
+type ByName<T> = BTreeMap<String, T>;
+
+/// The items of one task, and the cells in which they were asked.
+#[derive(Debug)]
+struct Items {
+    metrics: Vec<String>,
+    /// Fewest records of a cell that were planned, as far as the manifest tells.
+    least: usize,
+    /// Items that room is made for.
+    room: usize,
+    /// Name of the last item.
+    sample: String,
+    /// Per item what breaks ties by chance, but alike at every model and in every analysis.
+    lots: Vec<u64>,
+    targets: Targets,
+    /// The first target of the last item.
+    first_target: usize,
+    /// By prompt, family and model.
+    cells: ByName<ByName<ByName<Cell>>>,
+}
+
+/// Reference answers, one behind the other.
+#[derive(Debug, Default)]
+struct Targets {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Targets {
+    fn get(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+    }
+
+    /// The place of a target among those from `first` on, added where it is new.
+    fn place(&mut self, target: &str, first: usize) -> usize {
+        let known = (first..self.ends.len()).find(|index| self.get(*index) == target);
+        known.unwrap_or_else(|| {
+            self.text.push_str(target);
+            self.ends.push(self.text.len());
+            self.ends.len() - 1
+        })
+    }
+}
+
+/// What one model made of the items of a task with one prompt.
+#[derive(Debug)]
+struct Cell {
+    rows: Vec<Row>,
+    /// Per metric and row the sum of the scores, and how many repetitions have one.
+    scores: Vec<(Vec<f64>, Vec<u32>)>,
+    outcomes: [usize; Outcome::ALL.len()],
+    /// Tokens of the replies that came to their end.
+    ended: Vec<u32>,
+    /// Most tokens of a reply that was cut.
+    cut: Option<u32>,
+    /// Probability on first tokens that begin no choice: its sum, and of how many records.
+    missing_mass: (f64, usize),
+}
+
+/// An item in a cell.
+#[derive(Debug)]
+struct Row {
+    item: u32,
+    target: u32,
+    /// Records of it.
+    asked: u32,
+    method: Option<Scoring>,
+}
+
+/// A count that memory bounds.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+impl Cells {
+    /// No records yet of the run of a manifest.
+    #[must_use]
+    pub fn new(manifest: &RunManifest) -> Self {
+        let of_task = |task: &crate::schema::Task| {
+            // A file may hold fewer rows than are wanted, and the manifest does not say how many.
+            let is_drawn = matches!(task.data, DataSource::Generator { .. });
+            let items = Items {
+                metrics: task.scorers().map(str::to_owned).collect(),
+                least: if is_drawn { manifest.samples * manifest.repetitions as usize } else { 0 },
+                room: manifest.samples.min(ROOM),
+                sample: String::new(),
+                lots: Vec::new(),
+                targets: Targets::default(),
+                first_target: 0,
+                cells: BTreeMap::new(),
+            };
+            (task.name.clone(), items)
+        };
+        Self {
+            tasks: manifest.tasks.iter().map(of_task).collect(),
+            seed: manifest.seed,
+            records: 0,
+            planned: manifest.planned,
+            repetitions: manifest.repetitions,
+        }
+    }
+
+    /// Those of records in any order.
+    #[must_use]
+    pub fn of_records(manifest: &RunManifest, records: &[Record]) -> Self {
+        let mut sorted: Vec<&Record> = records.iter().collect();
+        sorted.sort_by_key(|one| (&one.task, &one.sample, &one.prompt, &one.family, &one.model, one.repetition));
+        let mut cells = Self::new(manifest);
+        sorted.into_iter().for_each(|record| cells.push(record));
+        cells
+    }
+
+    /// Takes in a record. Those of a sample have to come together, and the samples of a task in the order of their names.
+    pub fn push(&mut self, record: &Record) {
+        self.records += 1;
+        if let Some(items) = self.tasks.get_mut(&record.task) {
+            items.push(record, self.seed);
+        }
+    }
+
+    /// How many records were planned for each cell of a task, as far as that can be told: the largest number seen in any of them, and
+    /// at least what the manifest says. Zero of a complete run, which has no missing records: what was not asked was not planned.
+    pub(super) fn planned(&self, task: &str) -> usize {
+        if self.records >= self.planned {
+            return 0;
+        }
+        self.tasks.get(task).map_or(0, |items| {
+            let cells = items.cells.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+            cells.map(Cell::records).fold(items.least, usize::max)
+        })
+    }
+
+    /// How often each item was to be asked.
+    pub(super) fn repetitions(&self) -> u32 {
+        self.repetitions
+    }
+
+    /// What a model made of a task with a prompt; none when it was never asked.
+    pub(super) fn of_model<'a>(&'a self, task: &str, prompt: &str, family: &str, model: &str) -> Option<View<'a>> {
+        let items = self.tasks.get(task)?;
+        let (model, cell) = items.cells.get(prompt)?.get(family)?.get_key_value(model)?;
+        Some(View { items, cell, model })
+    }
+
+    /// The cells of every size of a curve, by rising scale.
+    pub(super) fn of<'a>(&'a self, task: &str, prompt: &str, group: &Group<'_, ModelEntry>) -> Vec<(f64, View<'a>)> {
+        let mut cells: Vec<(f64, View<'_>)> = group
+            .models
+            .iter()
+            .filter_map(|model| {
+                let view = self.of_model(task, prompt, &model.family, &model.name)?;
+                Some((group.ruler.scale(group.ruler.axis.measure(&model.scale)?), view))
+            })
+            .collect();
+        cells.sort_by(|a, b| a.0.total_cmp(&b.0));
+        cells
+    }
+}
+
+impl Items {
+    fn push(&mut self, record: &Record, seed: u64) {
+        if self.lots.is_empty() || self.sample != record.sample {
+            self.sample.clone_from(&record.sample);
+            let mut lot = [0; 8];
+            blake3::Hasher::new().update(format!("{seed}\n{}", record.sample).as_bytes()).finalize_xof().fill(&mut lot);
+            self.lots.push(u64::from_be_bytes(lot));
+            self.first_target = self.targets.ends.len();
+        }
+        let (item, target) = (self.lots.len() - 1, self.targets.place(&record.target, self.first_target));
+        let (metrics, room) = (&self.metrics, self.room);
+        let cell = named(&mut self.cells, &record.prompt, BTreeMap::new)
+            .and_then(|families| named(families, &record.family, BTreeMap::new))
+            .and_then(|models| named(models, &record.model, || Cell::new(metrics.len(), room)));
+        if let Some(cell) = cell {
+            cell.push(narrow(item), narrow(target), metrics, record);
+        }
+    }
+}
+
+/// The entry of a name, made where there is none; looked up twice, so that no name is copied for each record.
+fn named<'a, T>(map: &'a mut ByName<T>, name: &str, new: impl FnOnce() -> T) -> Option<&'a mut T> {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), new());
+    }
+    map.get_mut(name)
+}
+
+impl Cell {
+    fn new(metrics: usize, room: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(room),
+            scores: (0..metrics).map(|_| (Vec::with_capacity(room), Vec::with_capacity(room))).collect(),
+            outcomes: [0; Outcome::ALL.len()],
+            ended: Vec::new(),
+            cut: None,
+            missing_mass: (0.0, 0),
+        }
+    }
+
+    fn records(&self) -> usize {
+        self.outcomes.iter().sum()
+    }
+
+    fn push(&mut self, item: u32, target: u32, metrics: &[String], record: &Record) {
+        if let Some(count) = self.outcomes.get_mut(record.outcome as usize) {
+            *count += 1;
+        }
+        let tokens = record.reply_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+        match record.outcome {
+            Outcome::Truncated => self.cut = self.cut.max(tokens),
+            Outcome::Answered | Outcome::Unparsed | Outcome::Refused => self.ended.extend(tokens),
+            Outcome::Failed => {}
+        }
+        if let Some(missing) = record.missing_mass.filter(|_| record.method == Some(Scoring::FirstToken)) {
+            self.missing_mass = (self.missing_mass.0 + missing, self.missing_mass.1 + 1);
+        }
+        match self.rows.last_mut().filter(|row| row.item == item) {
+            Some(row) => row.asked += 1,
+            None => {
+                self.rows.push(Row { item, target, asked: 1, method: record.method });
+                self.scores.iter_mut().for_each(|(sums, counts)| {
+                    sums.push(0.0);
+                    counts.push(0);
+                });
+            }
+        }
+        for (metric, (sums, counts)) in metrics.iter().zip(&mut self.scores) {
+            let score = score(record, metric);
+            if let (Some(score), Some(sum), Some(count)) = (score, sums.last_mut(), counts.last_mut()) {
+                *sum += score;
+                *count += 1;
+            }
+        }
+    }
+}
+
+/// The score of a record, when it is scored and finite.
+fn score(record: &Record, metric: &str) -> Option<f64> {
+    let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
+    (record.outcome.is_scored() && value.is_finite()).then_some(value)
+}
+
+/// One cell, with the items of its task. Its rows are the items that were asked, in the order of their names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    items: &'a Items,
+    cell: &'a Cell,
+    /// Name of the model.
+    pub(super) model: &'a str,
+}
+
+impl<'a> View<'a> {
+    /// Number of records.
+    pub(super) fn records(&self) -> usize {
+        self.cell.records()
+    }
+
+    /// Number of records of an outcome.
+    pub(super) fn count(&self, outcome: Outcome) -> usize {
+        self.cell.outcomes.get(outcome as usize).copied().unwrap_or_default()
+    }
+
+    /// Tokens of the replies that came to their end.
+    pub(super) fn ended(&self) -> &'a [u32] {
+        &self.cell.ended
+    }
+
+    /// Most tokens of a reply that was cut.
+    pub(super) fn cut(&self) -> Option<u32> {
+        self.cell.cut
+    }
+
+    /// Probability on first tokens that begin no choice, where choices are weighed by them: its sum, and of how many records.
+    pub(super) fn missing_mass(&self) -> (f64, usize) {
+        self.cell.missing_mass
+    }
+
+    /// Number of items.
+    pub(super) fn len(&self) -> usize {
+        self.cell.rows.len()
+    }
+
+    /// The number of the item in a row, counted over the task.
+    pub(super) fn item(&self, row: usize) -> u32 {
+        self.cell.rows.get(row).map_or(u32::MAX, |row| row.item)
+    }
+
+    /// The row of an item.
+    pub(super) fn row(&self, item: u32) -> Option<usize> {
+        self.cell.rows.binary_search_by_key(&item, |row| row.item).ok()
+    }
+
+    /// How often the item in a row was asked.
+    pub(super) fn asked(&self, row: usize) -> u32 {
+        self.cell.rows.get(row).map_or(0, |row| row.asked)
+    }
+
+    /// The reference answer of the item in a row.
+    pub(super) fn target(&self, row: usize) -> &'a str {
+        self.cell.rows.get(row).map_or("", |row| self.items.targets.get(row.target as usize))
+    }
+
+    /// How the choices of the item in a row were weighed.
+    pub(super) fn method(&self, row: usize) -> Option<Scoring> {
+        self.cell.rows.get(row).and_then(|row| row.method)
+    }
+
+    /// What breaks ties of the item in a row.
+    pub(super) fn lot(&self, row: usize) -> u64 {
+        self.items.lots.get(self.item(row) as usize).copied().unwrap_or_default()
+    }
+
+    /// The scores of a metric; none where the task has no such metric.
+    pub(super) fn scores(&self, metric: &str) -> Scores<'a> {
+        let place = self.items.metrics.iter().position(|name| name == metric);
+        let own = place.and_then(|place| self.cell.scores.get(place));
+        own.map_or(Scores { sums: &[], counts: &[] }, |(sums, counts)| Scores { sums, counts })
+    }
+}
+
+/// The scores of the rows of a cell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scores<'a> {
+    sums: &'a [f64],
+    counts: &'a [u32],
+}
+
+impl<'a> Scores<'a> {
+    /// The mean over the repetitions of the item in a row that have a score.
+    pub(super) fn of(&self, row: usize) -> Option<f64> {
+        self.parts(row).map(|(sum, count)| sum / f64::from(count))
+    }
+
+    /// Their sum, and how many they are.
+    pub(super) fn parts(&self, row: usize) -> Option<(f64, u32)> {
+        let count = self.counts.get(row).copied().filter(|count| *count > 0)?;
+        Some((*self.sums.get(row)?, count))
+    }
+
+    /// The means of all items that have one.
+    pub(super) fn means(self) -> impl Iterator<Item = f64> + use<'a> {
+        (0..self.sums.len()).filter_map(move |row| self.of(row))
+    }
+
+    /// Number of records with a score.
+    pub(super) fn records(&self) -> usize {
+        self.counts.iter().map(|count| *count as usize).sum()
+    }
+
+    /// The same in rising order: sums must not depend on the order of items.
+    pub(super) fn sorted(self) -> Vec<f64> {
+        let mut means: Vec<f64> = self.means().collect();
+        means.sort_by(f64::total_cmp);
+        means
+    }
+}

@@ -1,0 +1,171 @@
+//! Samples in their order, kept in a temporary file of the system: memory does not grow with their number.
+//!
+//! The file is a private database of SQLite: it has no name, is gone with the process, and stays in memory while it is small.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::task::Sample;
+
+/// The temporary file of samples could not be written or read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the temporary file that holds samples: {0}")]
+pub struct SamplesError(Arc<rusqlite::Error>);
+
+impl From<rusqlite::Error> for SamplesError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+/// Samples in their order; clones share them.
+#[derive(Clone, Default)]
+pub struct Samples {
+    rows: Option<Arc<Mutex<Connection>>>,
+    len: usize,
+}
+
+impl Samples {
+    /// Keeps samples.
+    ///
+    /// # Errors
+    /// The first error among them, or that of the temporary file.
+    pub fn keep<E: From<SamplesError>>(samples: impl IntoIterator<Item = Result<Sample, E>>) -> Result<Self, E> {
+        let file = |error: rusqlite::Error| SamplesError::from(error);
+        let connection = open().map_err(file)?;
+        let mut len = 0;
+        {
+            let transaction = connection.unchecked_transaction().map_err(file)?;
+            let mut insert = transaction.prepare("INSERT INTO samples (id, sample) VALUES (?1, ?2)").map_err(file)?;
+            for sample in samples {
+                let json = serde_json::to_string(&sample?)
+                    .map_err(|error| file(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
+                insert.execute(params![row(len).map_err(file)?, json]).map_err(file)?;
+                len += 1;
+            }
+            drop(insert);
+            transaction.commit().map_err(file)?;
+        }
+        Ok(Self { rows: Some(Arc::new(Mutex::new(connection))), len })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The sample in a place, counted from zero; none behind the last.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be read.
+    pub fn get(&self, index: usize) -> Result<Option<Sample>, SamplesError> {
+        let Some(rows) = self.rows.as_ref().filter(|_| index < self.len) else { return Ok(None) };
+        let connection = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut select = connection.prepare_cached("SELECT sample FROM samples WHERE id = ?1")?;
+        let sample = select.query_row([row(index)?], |found| {
+            let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+            serde_json::from_str(found.get_ref(0)?.as_str()?).map_err(unreadable)
+        })?;
+        Ok(Some(sample))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Sample, SamplesError>> + use<'_> {
+        (0..self.len).filter_map(|index| self.get(index).transpose())
+    }
+}
+
+fn open() -> rusqlite::Result<Connection> {
+    // No name: on disk as far as it does not fit the cache, and deleted when it is closed.
+    let connection = Connection::open("")?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; PRAGMA locking_mode = EXCLUSIVE;
+         CREATE TABLE samples (id INTEGER PRIMARY KEY, sample TEXT NOT NULL);",
+    )?;
+    Ok(connection)
+}
+
+fn row(index: usize) -> rusqlite::Result<i64> {
+    i64::try_from(index).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))
+}
+
+impl std::fmt::Debug for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} samples", self.len)
+    }
+}
+
+impl PartialEq for Samples {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |pair: (Result<Sample, _>, Result<Sample, _>)| matches!(pair, (Ok(own), Ok(other)) if own == other);
+        self.len == other.len && self.iter().zip(other.iter()).all(same)
+    }
+}
+
+impl Serialize for Samples {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::{Error, SerializeSeq};
+        let mut list = serializer.serialize_seq(Some(self.len))?;
+        for sample in self.iter() {
+            list.serialize_element(&sample.map_err(S::Error::custom)?)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Samples {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let samples = Vec::<Sample>::deserialize(deserializer)?;
+        if samples.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::keep(samples.into_iter().map(Ok::<_, SamplesError>)).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(index: usize) -> Sample {
+        let choices = if index.is_multiple_of(2) { vec!["a".to_owned(), "\u{0}\"".to_owned()] } else { Vec::new() };
+        let text = format!("{index} \u{fc} {}", "x".repeat(index % 300));
+        Sample { id: index.to_string(), question: text.clone(), answer: text, steps: None, expression: None, choices }
+    }
+
+    #[test]
+    fn what_was_kept_is_read_in_any_order_also_when_it_is_more_than_fits_the_cache() {
+        let kept = Samples::keep((0..9_000).map(|index| Ok::<_, SamplesError>(sample(index)))).unwrap();
+        for index in [8_999, 0, 4_500, 1] {
+            assert_eq!(kept.get(index).unwrap(), Some(sample(index)));
+        }
+        assert_eq!(kept.get(9_000).unwrap(), None);
+        assert!(kept.clone().iter().zip(0..).all(|(found, index)| found.unwrap() == sample(index)));
+        let few = Samples::keep((0..9).map(|index| Ok::<_, SamplesError>(sample(index)))).unwrap();
+        assert!(few != kept && few == few.clone() && few != Samples::default());
+        let again: Samples = serde_json::from_str(&serde_json::to_string(&few).unwrap()).unwrap();
+        assert_eq!(again, few);
+    }
+
+    #[test]
+    fn the_first_error_among_them_is_returned() {
+        #[derive(Debug, PartialEq)]
+        struct Bad;
+        impl From<SamplesError> for Bad {
+            fn from(_: SamplesError) -> Self {
+                Self
+            }
+        }
+        assert_eq!(Samples::keep([Ok(sample(1)), Err(Bad)]).unwrap_err(), Bad);
+    }
+}
