@@ -36,7 +36,7 @@ struct Items {
     /// Name of the last item.
     sample: String,
     /// Per item what breaks ties by chance, but alike at every model and in every analysis.
-    lots: Vec<u64>,
+    lots: Vec<u32>,
     targets: Targets,
     /// The first target of the last item.
     first_target: usize,
@@ -73,7 +73,7 @@ impl Targets {
 struct Cell {
     rows: Vec<Row>,
     /// Per metric and row the sum of the scores, and how many repetitions have one.
-    scores: Vec<(Vec<f64>, Vec<u32>)>,
+    scores: Vec<(Vec<f64>, Vec<u16>)>,
     outcomes: [usize; Outcome::ALL.len()],
     /// Tokens of the replies that came to their end.
     ended: Vec<u32>,
@@ -89,7 +89,7 @@ struct Row {
     item: u32,
     target: u32,
     /// Records of it.
-    asked: u32,
+    asked: u16,
     method: Option<Scoring>,
 }
 
@@ -187,9 +187,9 @@ impl Items {
     fn push(&mut self, record: &Record, seed: u64) {
         if self.lots.is_empty() || self.sample != record.sample {
             self.sample.clone_from(&record.sample);
-            let mut lot = [0; 8];
+            let mut lot = [0; 4];
             blake3::Hasher::new().update(format!("{seed}\n{}", record.sample).as_bytes()).finalize_xof().fill(&mut lot);
-            self.lots.push(u64::from_be_bytes(lot));
+            self.lots.push(u32::from_be_bytes(lot));
             self.first_target = self.targets.ends.len();
         }
         let (item, target) = (self.lots.len() - 1, self.targets.place(&record.target, self.first_target));
@@ -241,7 +241,7 @@ impl Cell {
             self.missing_mass = (self.missing_mass.0 + missing, self.missing_mass.1 + 1);
         }
         match self.rows.last_mut().filter(|row| row.item == item) {
-            Some(row) => row.asked += 1,
+            Some(row) => row.asked = row.asked.saturating_add(1),
             None => {
                 self.rows.push(Row { item, target, asked: 1, method: record.method });
                 self.scores.iter_mut().for_each(|(sums, counts)| {
@@ -254,7 +254,7 @@ impl Cell {
             let score = score(record, metric);
             if let (Some(score), Some(sum), Some(count)) = (score, sums.last_mut(), counts.last_mut()) {
                 *sum += score;
-                *count += 1;
+                *count = count.saturating_add(1);
             }
         }
     }
@@ -318,12 +318,22 @@ impl<'a> View<'a> {
 
     /// How often the item in a row was asked.
     pub(super) fn asked(&self, row: usize) -> u32 {
-        self.cell.rows.get(row).map_or(0, |row| row.asked)
+        self.cell.rows.get(row).map_or(0, |row| u32::from(row.asked))
     }
 
     /// The reference answer of the item in a row.
     pub(super) fn target(&self, row: usize) -> &'a str {
-        self.cell.rows.get(row).map_or("", |row| self.items.targets.get(row.target as usize))
+        self.target_at(self.target_index(row))
+    }
+
+    /// Its number, counted over the task.
+    pub(super) fn target_index(&self, row: usize) -> u32 {
+        self.cell.rows.get(row).map_or(u32::MAX, |row| row.target)
+    }
+
+    /// The reference answer of a number.
+    pub(super) fn target_at(&self, index: u32) -> &'a str {
+        self.items.targets.get(index as usize)
     }
 
     /// How the choices of the item in a row were weighed.
@@ -332,7 +342,7 @@ impl<'a> View<'a> {
     }
 
     /// What breaks ties of the item in a row.
-    pub(super) fn lot(&self, row: usize) -> u64 {
+    pub(super) fn lot(&self, row: usize) -> u32 {
         self.items.lots.get(self.item(row) as usize).copied().unwrap_or_default()
     }
 
@@ -348,7 +358,7 @@ impl<'a> View<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scores<'a> {
     sums: &'a [f64],
-    counts: &'a [u32],
+    counts: &'a [u16],
 }
 
 impl<'a> Scores<'a> {
@@ -360,7 +370,7 @@ impl<'a> Scores<'a> {
     /// Their sum, and how many they are.
     pub(super) fn parts(&self, row: usize) -> Option<(f64, u32)> {
         let count = self.counts.get(row).copied().filter(|count| *count > 0)?;
-        Some((*self.sums.get(row)?, count))
+        Some((*self.sums.get(row)?, u32::from(count)))
     }
 
     /// The means of all items that have one.
@@ -370,7 +380,7 @@ impl<'a> Scores<'a> {
 
     /// Number of records with a score.
     pub(super) fn records(&self) -> usize {
-        self.counts.iter().map(|count| *count as usize).sum()
+        self.counts.iter().map(|count| usize::from(*count)).sum()
     }
 
     /// The same in rising order: sums must not depend on the order of items.

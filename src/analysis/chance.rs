@@ -36,12 +36,15 @@ pub(super) fn contradicted_by_models(curve: &mut Curve) {
 /// Warns when always giving the most frequent answer scores significantly more than chance.
 pub(super) fn contradicted_by_items(curve: &mut Curve, cells: &[(f64, View<'_>)]) {
     let Some(chance) = curve.chance else { return };
-    let rows = cells.iter().flat_map(|(_, cell)| (0..cell.len()).map(|row| (cell.item(row), cell.target(row).trim())));
-    let mut targets: Vec<(u32, &str)> = rows.collect();
-    targets.sort_by_key(|(item, _)| *item);
+    let Some((_, any)) = cells.first() else { return };
+    // Each item once, whichever models were asked it.
+    let mut targets: Vec<(u32, u32)> =
+        cells.iter().flat_map(|(_, cell)| (0..cell.len()).map(|row| (cell.item(row), cell.target_index(row)))).collect();
+    targets.sort_unstable();
     targets.dedup_by_key(|(item, _)| *item);
-    targets.sort_by_key(|(_, target)| *target);
-    let runs = targets.chunk_by(|(_, a), (_, b)| a == b).filter_map(|run| Some((run.first()?.1, run.len())));
+    let text = |target: &(u32, u32)| any.target_at(target.1).trim();
+    targets.sort_unstable_by_key(text);
+    let runs = targets.chunk_by(|a, b| text(a) == text(b)).filter_map(|run| Some((text(run.first()?), run.len())));
     let Some((answer, most)) = runs.max_by_key(|(_, count)| *count) else { return };
     // Two equal answers of a thousand are no strategy, even where chance is zero.
     let p = upper_tail(most, targets.len(), chance.max(2.0 / targets.len() as f64));

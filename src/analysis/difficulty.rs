@@ -39,6 +39,11 @@ const LEVEL: f64 = ALPHA / SLICES.len() as f64;
 /// the first choice first; `cells` are those of its sizes, by rising scale.
 pub(super) fn examine(curve: &mut Curve, ruler: &Ruler, bounded: &[&str], cells: &[(f64, View<'_>)]) {
     let Some(chance) = curve.chance.filter(|_| !curve.is_training) else { return };
+    let mut scales: Vec<f64> = cells.iter().map(|(scale, _)| *scale).collect();
+    scales.dedup();
+    if scales.len() < SIZES {
+        return;
+    }
     let asked = asked(&curve.metric, bounded, cells);
     let able = able(&asked, chance);
     let thirds: Vec<(&Asked<'_>, Vec<Vec<f64>>)> = asked.iter().map(|own| (own, thirds(own, &able))).collect();

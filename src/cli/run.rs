@@ -180,7 +180,8 @@ pub(super) fn run(
         super::plan::unscored(&plan).map_err(Problem::other)?.iter().for_each(|line| eprintln!("not scored: {line}"));
     }
     let plan = Arc::new(plan);
-    let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
+    // One thread for all conversations: they wait most of the time, and what one thread allocates no other has to free.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
     let manifest = match known {
@@ -235,6 +236,8 @@ pub(super) fn run(
             .await
             .map_err(Problem::other)
     })?;
+    // Its connections and buffers make room for the analysis.
+    drop(runtime);
     let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
     output::summary(&plan, &manifest, &summary, &spending, &analysis, started.elapsed(), &what.out, global);

@@ -331,7 +331,15 @@ fn load_all<T>(
 fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<Config> {
     let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
     let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
-    let repetitions = table.take("repetitions").map_or(Some(1), |node| node.integer(1, problems));
+    let repetitions = table.take("repetitions").map_or(Some(1), |node| {
+        let place = node.place.clone();
+        let repetitions = node.integer(1, problems)?;
+        let found = u16::try_from(repetitions).ok();
+        if found.is_none() {
+            problems.push(Diagnostic::at(&place, "too many repetitions", format!("at most {}", u16::MAX)));
+        }
+        found
+    });
     let tasks = table.require("tasks", problems).and_then(|node| node.some("tasks", problems)?.strings(problems));
     let prompts = table.require("prompts", problems).and_then(|node| node.some("prompts", problems)?.strings(problems));
     let accounts = table.take("accounts").and_then(|node| node.table(problems)).map(|mut table| table.rest());
@@ -358,7 +366,7 @@ fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -
     Some(Config {
         seed: seed.unsigned_abs(),
         samples: usize::try_from(samples?).unwrap_or(usize::MAX),
-        repetitions: u32::try_from(repetitions?).unwrap_or(u32::MAX),
+        repetitions: u32::from(repetitions?),
         tasks: tasks?,
         prompts: prompts?,
         endpoints,
