@@ -10,7 +10,7 @@ use super::models::Group;
 /// Resamples of a bootstrap interval.
 const RESAMPLES: usize = 1_000;
 /// Items from which on the bootstrap would take long to say what the normal distribution says.
-const MANY: usize = 50_000;
+const MANY: usize = 10_000;
 
 /// A point and what the tests need to know of it.
 #[derive(Debug, Clone)]

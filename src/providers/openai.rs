@@ -11,7 +11,7 @@ pub(super) fn document(response: &HttpResponse) -> Result<(Value, Value), String
     if let Some(error) = body.get("error").filter(|error| !error.is_null()) {
         return Err(format!("the endpoint says: {error}"));
     }
-    let choice = body.pointer("/choices/0").ok_or("the reply has no `choices`")?.clone();
+    let choice = body.get("choices").and_then(|choices| choices.get(0)).ok_or("the reply has no `choices`")?.clone();
     if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
         return Err(format!("the endpoint says: {error}"));
     }
@@ -19,12 +19,14 @@ pub(super) fn document(response: &HttpResponse) -> Result<(Value, Value), String
 }
 
 pub(super) fn usage(body: &Value) -> Option<Usage> {
-    let count = |path: &str| body.pointer(&format!("/usage/{path}")).and_then(Value::as_u64);
+    let usage = body.get("usage")?;
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let detail = |of: &str, name: &str| usage.get(of).and_then(|details| details.get(name)).and_then(Value::as_u64);
     Some(Usage {
         prompt_tokens: count("prompt_tokens")?,
         completion_tokens: count("completion_tokens").unwrap_or_default(),
-        cached_tokens: count("prompt_tokens_details/cached_tokens").unwrap_or_default(),
-        thinking_tokens: count("completion_tokens_details/reasoning_tokens").unwrap_or_default(),
+        cached_tokens: detail("prompt_tokens_details", "cached_tokens").unwrap_or_default(),
+        thinking_tokens: detail("completion_tokens_details", "reasoning_tokens").unwrap_or_default(),
     })
 }
 

@@ -437,6 +437,8 @@ impl Gateway {
             }
         };
         tokio::select! {
+            // Most waits are over at once.
+            biased;
             () = wait => {}
             () = stopped => {}
             _ = unusable.wait_for(Option::is_some) => {}

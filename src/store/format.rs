@@ -96,6 +96,28 @@ CREATE TABLE IF NOT EXISTS probes (
 );
 CREATE INDEX IF NOT EXISTS probes_identity ON probes (identity);
 ",
+    // A short body stands in its exchange: to look for its like under a random hash would cost more than it takes.
+    "
+CREATE TABLE exchanges_with_short_bodies (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    request INTEGER REFERENCES bodies (id),
+    short_request TEXT,
+    response INTEGER REFERENCES bodies (id),
+    short_response TEXT,
+    logprob REAL,
+    logprob_tokens INTEGER,
+    sent TEXT NOT NULL,
+    milliseconds INTEGER NOT NULL
+);
+INSERT INTO exchanges_with_short_bodies
+        (id, key, endpoint, model, request, response, logprob, logprob_tokens, sent, milliseconds)
+    SELECT id, key, endpoint, model, request, response, logprob, logprob_tokens, sent, milliseconds FROM exchanges;
+DROP TABLE exchanges;
+ALTER TABLE exchanges_with_short_bodies RENAME TO exchanges;
+",
 ];
 
 /// The newest version that a list of migrations leads to.

@@ -11,9 +11,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
+use super::keys::Keys;
 use super::read;
 use super::rows::{Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
-use super::writer::{Job, Writer};
+use super::writer::{Done, Job, Writer};
 use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
@@ -29,6 +30,8 @@ pub struct Store {
 struct Inner {
     writer: Option<Writer>,
     reader: Mutex<Connection>,
+    /// Of a store that is written to, by nobody else, every exchange.
+    keys: Option<Keys>,
     path: PathBuf,
     _lock: Option<File>,
 }
@@ -68,14 +71,17 @@ impl Store {
         // Keys are random, so that every batch touches most pages of their index: the more of the log is folded back at once,
         // the fewer pages are written twice. This many are 16 MB.
         connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(sqlite)?;
+        // The upper part of the index, which is touched again and again, should not be read again and again: 8 MB.
+        connection.pragma_update(None, "cache_size", -8192).map_err(sqlite)?;
         migrate(&mut connection, path, migrations)?;
         // Not read-only by its flags, so that whichever connection closes last can fold the log back into the file.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         prepare(&reader).map_err(sqlite)?;
         reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
+        let keys = read::keys(&reader).map_err(sqlite)?;
         let writer = Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
-        Ok(Self::of(path, reader, Some(writer), Some(lock)))
+        Ok(Self::of(path, reader, Some((writer, keys)), Some(lock)))
     }
 
     /// Opens a store for reading, also while another process writes to it.
@@ -98,8 +104,9 @@ impl Store {
         Ok(Self::of(path, reader, None, None))
     }
 
-    fn of(path: &Path, reader: Connection, writer: Option<Writer>, lock: Option<File>) -> Self {
-        let inner = Inner { writer, reader: Mutex::new(reader), path: path.to_path_buf(), _lock: lock };
+    fn of(path: &Path, reader: Connection, writer: Option<(Writer, Keys)>, lock: Option<File>) -> Self {
+        let (writer, keys) = writer.unzip();
+        let inner = Inner { writer, reader: Mutex::new(reader), keys, path: path.to_path_buf(), _lock: lock };
         Self { inner: Arc::new(inner) }
     }
 
@@ -109,19 +116,14 @@ impl Store {
         &self.inner.path
     }
 
-    /// Whether an exchange is stored.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn has(&self, key: &ExchangeKey) -> Result<bool, StoreError> {
-        self.read(|connection| read::has(connection, key))
-    }
-
     /// The response of an exchange.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn response(&self, key: &ExchangeKey) -> Result<Option<Response>, StoreError> {
+        if !self.may_have(key) {
+            return Ok(None);
+        }
         self.read(|connection| read::response(connection, key))
     }
 
@@ -238,9 +240,9 @@ impl Store {
     /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
     pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.queue(items, move |committed| drop(sender.send(committed)))?;
+        self.queue(items, Done::Task(sender))?;
         match receiver.await {
-            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
+            Ok(told) => told.committed.clone().map_err(|error| StoreError::sqlite(&self.inner.path, error)),
             Err(_) => Err(self.stopped()),
         }
     }
@@ -251,23 +253,29 @@ impl Store {
     /// As for [`Self::write`].
     pub fn write_blocking(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.queue(items, move |committed| drop(sender.send(committed)))?;
+        self.queue(items, Done::Thread(sender))?;
         match receiver.recv() {
             Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
             Err(_) => Err(self.stopped()),
         }
     }
 
-    fn queue(
-        &self,
-        items: Vec<Write>,
-        done: impl FnOnce(super::writer::Committed) + Send + 'static,
-    ) -> Result<(), StoreError> {
+    fn may_have(&self, key: &ExchangeKey) -> bool {
+        self.inner.keys.as_ref().is_none_or(|keys| keys.may_have(key))
+    }
+
+    fn queue(&self, items: Vec<Write>, done: Done) -> Result<(), StoreError> {
         let Some(writer) = &self.inner.writer else {
             return Err(StoreError::ReadOnly { path: self.inner.path.clone() });
         };
-        let rows = items.into_iter().map(Row::new).collect::<Result<_, _>>()?;
-        if writer.send(Job { rows, done: Box::new(done) }) { Ok(()) } else { Err(self.stopped()) }
+        let rows = items.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
+        for row in &rows {
+            // Before it is committed, so that what is committed is never missed.
+            if let (Row::Exchange { exchange, .. }, Some(keys)) = (row, &self.inner.keys) {
+                keys.add(&exchange.key);
+            }
+        }
+        if writer.send(Job { rows, done }) { Ok(()) } else { Err(self.stopped()) }
     }
 
     fn stopped(&self) -> StoreError {

@@ -7,6 +7,7 @@
 mod error;
 mod format;
 mod handle;
+mod keys;
 mod read;
 mod rows;
 #[cfg(test)]

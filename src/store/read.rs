@@ -6,6 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
+use super::keys::Keys;
 use super::rows::{Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
 use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scoring};
 
@@ -19,15 +20,23 @@ pub(super) const BY_NAME: &str = "task, prompt, model, sample, repetition";
 /// The records of one sample together.
 pub(super) const BY_SAMPLE: &str = "task, sample, prompt, family, model, repetition";
 
-pub(super) fn has(connection: &Connection, key: &ExchangeKey) -> Found<bool> {
-    connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
+/// The keys of all exchanges.
+pub(super) fn keys(connection: &Connection) -> Found<Keys> {
+    let count = connection.query_row("SELECT count(*) FROM exchanges", [], |row| unsigned(row, 0))?;
+    let keys = Keys::with_room_for(usize::try_from(count).unwrap_or(usize::MAX));
+    let mut statement = connection.prepare("SELECT key FROM exchanges")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        keys.add(&ExchangeKey(row.get(0)?));
+    }
+    Ok(keys)
 }
 
 pub(super) fn response(connection: &Connection, key: &ExchangeKey) -> Found<Option<Response>> {
     connection
         .prepare_cached(
-            "SELECT bodies.zstd, logprob, logprob_tokens FROM exchanges JOIN bodies ON bodies.id = response
-             WHERE key = ?1",
+            "SELECT coalesce(short_response, bodies.zstd), logprob, logprob_tokens
+             FROM exchanges LEFT JOIN bodies ON bodies.id = response WHERE key = ?1",
         )?
         .query_row([key.0], |row| with_logprobs(row, body(row, 0)?, 1))
         .optional()
@@ -36,8 +45,9 @@ pub(super) fn response(connection: &Connection, key: &ExchangeKey) -> Found<Opti
 pub(super) fn exchange(connection: &Connection, key: &ExchangeKey) -> Found<Option<StoredExchange>> {
     connection
         .prepare_cached(
-            "SELECT endpoint, model, asked.zstd, said.zstd, logprob, logprob_tokens, sent, milliseconds
-             FROM exchanges JOIN bodies AS asked ON asked.id = request JOIN bodies AS said ON said.id = response
+            "SELECT endpoint, model, coalesce(short_request, asked.zstd), coalesce(short_response, said.zstd), logprob,
+                 logprob_tokens, sent, milliseconds
+             FROM exchanges LEFT JOIN bodies AS asked ON asked.id = request LEFT JOIN bodies AS said ON said.id = response
              WHERE key = ?1",
         )?
         .query_row([key.0], |row| {
@@ -208,7 +218,7 @@ fn record_of(connection: &Connection, row: &Row<'_>) -> Found<Record> {
         answer: row.get(9)?,
         target: row.get(10)?,
         detail: row.get(11)?,
-        exchanges: keys(row, 12)?,
+        exchanges: exchanges(row, 12)?,
         method: row
             .get::<_, Option<String>>(13)?
             .map(|name| {
@@ -226,7 +236,7 @@ fn outcome(row: &Row<'_>, column: usize) -> Found<Outcome> {
     Outcome::from_name(name).ok_or_else(|| unreadable(column, Type::Text, format!("unknown outcome {name}")))
 }
 
-fn keys(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {
+fn exchanges(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {
     let (keys, rest) = row.get_ref(column)?.as_blob()?.as_chunks();
     if rest.is_empty() {
         Ok(keys.iter().copied().map(ExchangeKey).collect())
@@ -236,7 +246,7 @@ fn keys(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {
 }
 
 fn body<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Found<T> {
-    let bytes = row.get_ref(column)?.as_blob()?;
+    let bytes = row.get_ref(column)?.as_bytes()?;
     // No JSON text begins as a frame of zstd does.
     let json = if bytes.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
         Cow::Owned(zstd::stream::decode_all(bytes).map_err(|error| unreadable(column, Type::Blob, error))?)

@@ -120,49 +120,57 @@ pub enum Write {
     Record(Box<Record>),
 }
 
-/// Bytes of a JSON text from which on it is compressed: shorter ones would hardly get shorter.
-const COMPRESSED: usize = 512;
+/// Bytes of a JSON text from which on it is compressed and stored once: shorter ones would hardly get shorter.
+const LONG: usize = 512;
 
 thread_local! {
     /// Making one costs more than most bodies take to compress.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// A JSON text, compressed where that pays, with the hash of the text itself.
+/// A JSON text, as it is stored.
 #[derive(Debug)]
-pub(super) struct Body {
-    hash: Hash,
-    stored: Vec<u8>,
+pub(super) enum Body {
+    /// As it is, in its exchange.
+    Short(String),
+    /// Compressed, and known by the hash of the text itself.
+    Long { hash: Hash, zstd: Vec<u8> },
 }
 
 impl Body {
     fn of<T: serde::Serialize>(value: &T) -> Result<Self, StoreError> {
-        let json = serde_json::to_vec(value).map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
-        let hash = blake3::hash(&json);
-        if json.len() < COMPRESSED {
-            return Ok(Self { hash, stored: json });
+        let unstorable = |error: &dyn std::fmt::Display| StoreError::Unstorable { reason: error.to_string() };
+        let json = serde_json::to_string(value).map_err(|error| unstorable(&error))?;
+        if json.len() < LONG {
+            return Ok(Self::Short(json));
         }
         let zstd = COMPRESSOR.with_borrow_mut(|slot| {
             let compressor = match slot {
                 Some(compressor) => compressor,
                 None => slot.insert(Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)?),
             };
-            compressor.compress(&json)
+            compressor.compress(json.as_bytes())
         });
-        Ok(Self { hash, stored: zstd.map_err(|error| StoreError::Unstorable { reason: error.to_string() })? })
+        Ok(Self::Long { hash: blake3::hash(json.as_bytes()), zstd: zstd.map_err(|error| unstorable(&error))? })
     }
 
-    /// The id of the body, which is added when it is not there.
-    fn id(&self, connection: &Connection) -> rusqlite::Result<i64> {
-        let hash = self.hash.as_bytes();
+    /// The text of a short body.
+    fn short(&self) -> Option<&str> {
+        if let Self::Short(text) = self { Some(text) } else { None }
+    }
+
+    /// The id of a long body, which is added when it is not there.
+    fn id(&self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
+        let Self::Long { hash, zstd } = self else { return Ok(None) };
+        let hash = hash.as_bytes();
         let found = connection
             .prepare_cached("SELECT id FROM bodies WHERE hash = ?1")?
             .query_row([hash], |row| row.get(0))
             .optional()?;
-        if let Some(id) = found {
-            return Ok(id);
+        if found.is_some() {
+            return Ok(found);
         }
-        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, self.stored])
+        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, zstd]).map(Some)
     }
 }
 
@@ -267,15 +275,19 @@ fn insert_exchange(
     connection
         .prepare_cached(
             "INSERT OR IGNORE INTO exchanges
-                 (key, endpoint, model, request, response, logprob, logprob_tokens, sent, milliseconds)
-             VALUES (:key, :endpoint, :model, :request, :response, :logprob, :logprob_tokens, :sent, :milliseconds)",
+                 (key, endpoint, model, request, short_request, response, short_response, logprob, logprob_tokens, sent,
+                 milliseconds)
+             VALUES (:key, :endpoint, :model, :request, :short_request, :response, :short_response, :logprob,
+                 :logprob_tokens, :sent, :milliseconds)",
         )?
         .execute(named_params! {
             ":key": exchange.key.0,
             ":endpoint": exchange.endpoint,
             ":model": exchange.model,
             ":request": request.id(connection)?,
+            ":short_request": request.short(),
             ":response": response.id(connection)?,
+            ":short_response": response.short(),
             ":logprob": logprobs.map(|logprobs| logprobs.sum),
             ":logprob_tokens": logprobs.map(|logprobs| logprobs.tokens),
             ":sent": exchange.sent,
@@ -291,43 +303,52 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Resul
     Ok(())
 }
 
+/// The columns of a record, each with the parameter of its name.
+const RECORD: &str = "(run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges, method,
+        missing_mass, reply_tokens)
+    VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail, :exchanges, :method,
+        :missing_mass, :reply_tokens)";
+
 fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
     let exchanges: Vec<u8> = record.exchanges.iter().flat_map(|key| key.0).collect();
-    // An update in place keeps the row's id, where a delete and an insert would leave the old scores behind.
-    let id: i64 = connection
-        .prepare_cached(
-            "INSERT INTO records
-                 (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges,
-                 method, missing_mass, reply_tokens)
-             VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail,
-                 :exchanges, :method, :missing_mass, :reply_tokens)
-             ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET family = excluded.family,
-                 outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
+    let tokens = record.reply_tokens.map(signed);
+    let values = named_params! {
+        ":run": record.run,
+        ":task": record.task,
+        ":prompt": record.prompt,
+        ":family": record.family,
+        ":model": record.model,
+        ":sample": record.sample,
+        ":repetition": record.repetition,
+        ":outcome": record.outcome.name(),
+        ":answer": record.answer,
+        ":target": record.target,
+        ":detail": record.detail,
+        ":exchanges": exchanges,
+        ":method": record.method.map(Scoring::name),
+        ":missing_mass": record.missing_mass,
+        ":reply_tokens": tokens,
+    };
+    let id = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let new = connection
+        .prepare_cached(&format!("INSERT INTO records {RECORD} ON CONFLICT DO NOTHING RETURNING id"))?
+        .query_row(values, id)
+        .optional()?;
+    let id = match new {
+        Some(id) => id,
+        // An update in place keeps the row's id, where a delete and an insert would leave the old scores behind.
+        None => {
+            let sql = format!(
+                "INSERT INTO records {RECORD} ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET
+                 family = excluded.family, outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
                  detail = excluded.detail, exchanges = excluded.exchanges, method = excluded.method,
-                 missing_mass = excluded.missing_mass, reply_tokens = excluded.reply_tokens
-             RETURNING id",
-        )?
-        .query_row(
-            named_params! {
-                ":run": record.run,
-                ":task": record.task,
-                ":prompt": record.prompt,
-                ":family": record.family,
-                ":model": record.model,
-                ":sample": record.sample,
-                ":repetition": record.repetition,
-                ":outcome": record.outcome.name(),
-                ":answer": record.answer,
-                ":target": record.target,
-                ":detail": record.detail,
-                ":exchanges": exchanges,
-                ":method": record.method.map(Scoring::name),
-                ":missing_mass": record.missing_mass,
-                ":reply_tokens": record.reply_tokens.map(signed),
-            },
-            |row| row.get(0),
-        )?;
-    connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
+                 missing_mass = excluded.missing_mass, reply_tokens = excluded.reply_tokens RETURNING id"
+            );
+            let id = connection.prepare_cached(&sql)?.query_row(values, id)?;
+            connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
+            id
+        }
+    };
     let mut insert =
         connection.prepare_cached("INSERT INTO scores (record, position, scorer, value) VALUES (?1, ?2, ?3, ?4)")?;
     for (position, Score { scorer, value }) in (0_i64..).zip(&record.scores) {

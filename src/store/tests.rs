@@ -115,8 +115,8 @@ async fn what_is_written_is_read_again() {
         store.write(vec![write]).await.unwrap();
     }
     let check = |store: &Store| {
-        assert!(store.has(&key(1)).unwrap());
-        assert!(!store.has(&key(2)).unwrap());
+        assert_eq!(store.response(&key(1)).unwrap(), Some(exchange(1).response));
+        assert_eq!(store.response(&key(2)).unwrap(), None);
         assert_eq!(store.response(&key(1)).unwrap(), Some(exchange(1).response));
         assert_eq!(store.exchange(&key(1)).unwrap(), Some(exchange(1)));
         assert_eq!(store.exchange(&key(2)).unwrap(), None);
@@ -148,7 +148,46 @@ fn an_exchange_and_a_body_are_stored_once() {
     assert_eq!(store.exchange(&key(1)).unwrap(), Some(exchange(1)));
     drop(store);
     assert_eq!(count(&path, "exchanges"), 2);
+    assert_eq!(count(&path, "bodies"), 0, "short ones stand in their exchanges");
+    let long = |number: u64| {
+        let mut long = exchange(number);
+        long.request.input = Input::Text(format!("{number}{}", "+1".repeat(1_000)));
+        long.response.text = "8".repeat(1_000);
+        long
+    };
+    let store = Store::open(&path).unwrap();
+    let mut again = long(3);
+    again.response.text = "9".repeat(1_000);
+    store.write_blocking(vec![Write::Exchange(Box::new(long(3)))]).unwrap();
+    store.write_blocking(vec![Write::Exchange(Box::new(again)), Write::Exchange(Box::new(long(4)))]).unwrap();
+    assert_eq!(store.exchange(&key(3)).unwrap(), Some(long(3)));
+    assert_eq!(store.response(&key(4)).unwrap(), Some(long(4).response));
+    drop(store);
+    assert_eq!(count(&path, "exchanges"), 4);
     assert_eq!(count(&path, "bodies"), 3, "two requests that differ, one response");
+}
+
+#[tokio::test]
+async fn everybody_is_told_when_some_no_longer_listen() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    for round in 0..20 {
+        let mut writes: Vec<_> = (0..50)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move { store.write(vec![Write::Exchange(Box::new(exchange(50 * round + number)))]).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        writes.iter().skip(1).step_by(3).for_each(tokio::task::JoinHandle::abort);
+        for (number, write) in writes.drain(..).enumerate() {
+            match write.await {
+                Ok(written) => written.unwrap(),
+                Err(error) => assert!(error.is_cancelled() && number % 3 == 1),
+            }
+        }
+    }
+    assert_eq!(store.exchange(&key(999)).unwrap(), Some(exchange(999)));
 }
 
 #[test]

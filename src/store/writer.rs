@@ -2,12 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use super::rows::Row;
+
+/// Time between the beginnings of two commits: what queues up meanwhile shares a sync and the pages that it writes.
+const PACE: Duration = Duration::from_millis(2);
 
 /// What a batch came to; the error is shared by all of its writes.
 pub(super) type Committed = Result<(), Arc<rusqlite::Error>>;
@@ -15,7 +20,46 @@ pub(super) type Committed = Result<(), Arc<rusqlite::Error>>;
 /// Rows that are written together, and whom to tell.
 pub(super) struct Job {
     pub(super) rows: Vec<Row>,
-    pub(super) done: Box<dyn FnOnce(Committed) + Send>,
+    pub(super) done: Done,
+}
+
+/// Who waits for a job.
+pub(super) enum Done {
+    /// A thread.
+    Thread(SyncSender<Committed>),
+    /// An asynchronous task.
+    Task(oneshot::Sender<Told>),
+}
+
+/// What tasks are told. To wake a task from another thread takes a call of the system: one is woken that way, and tells the next,
+/// whether it still listens or not.
+pub(super) struct Told {
+    pub(super) committed: Committed,
+    others: Vec<oneshot::Sender<Self>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        for other in self.others.drain(..) {
+            // Who no longer listens drops it, and there are no others to be told.
+            drop(other.send(Self { committed: self.committed.clone(), others: Vec::new() }));
+        }
+    }
+}
+
+/// Tells everybody who waits for jobs.
+fn tell(jobs: impl IntoIterator<Item = Job>, committed: &Committed) {
+    let mut others = Vec::new();
+    for job in jobs {
+        match job.done {
+            // Who no longer listens need not be told.
+            Done::Thread(sender) => drop(sender.send(committed.clone())),
+            Done::Task(sender) => others.push(sender),
+        }
+    }
+    if let Some(first) = others.pop() {
+        drop(first.send(Told { committed: committed.clone(), others }));
+    }
 }
 
 /// The queue of the writer thread. Dropped, it waits until everything queued is committed.
@@ -50,25 +94,26 @@ impl Drop for Writer {
     }
 }
 
-/// Commits everything that has queued up while the last commit was under way: one sync of the disk serves all of it,
-/// and a lone write still waits for nothing.
+/// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it. A lone write waits for
+/// nothing.
 fn work(mut connection: Connection, queue: &Receiver<Job>) {
+    let mut begun: Option<Instant> = None;
     while let Ok(first) = queue.recv() {
+        if let Some(early) = begun.and_then(|begun| PACE.checked_sub(begun.elapsed())) {
+            std::thread::sleep(early);
+        }
+        begun = Some(Instant::now());
         let mut batch = vec![first];
         batch.extend(queue.try_iter());
         match commit(&mut connection, &batch) {
-            Ok(()) => batch.into_iter().for_each(|job| (job.done)(Ok(()))),
             // One by one, so that a job that cannot be written does not take the others with it.
             Err(_) if batch.len() > 1 => {
                 for job in batch {
                     let committed = commit(&mut connection, std::slice::from_ref(&job));
-                    (job.done)(committed.map_err(Arc::new));
+                    tell([job], &committed.map_err(Arc::new));
                 }
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                batch.into_iter().for_each(|job| (job.done)(Err(Arc::clone(&error))));
-            }
+            committed => tell(batch, &committed.map_err(Arc::new)),
         }
     }
 }
