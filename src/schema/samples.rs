@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::task::Sample;
 
+/// Samples that are read at once where all are wanted.
+const TOGETHER: usize = 128;
+
 /// The temporary file of samples could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the temporary file that holds samples: {0}")]
@@ -34,22 +37,35 @@ impl Samples {
     /// # Errors
     /// The first error among them, or that of the temporary file.
     pub fn keep<E: From<SamplesError>>(samples: impl IntoIterator<Item = Result<Sample, E>>) -> Result<Self, E> {
+        Self::keep_texts(samples.into_iter().map(|sample| {
+            let unwritable = |error| SamplesError::from(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
+            Ok(serde_json::to_string(&sample?).map_err(unwritable)?)
+        }))
+    }
+
+    fn keep_texts<E: From<SamplesError>>(texts: impl Iterator<Item = Result<String, E>>) -> Result<Self, E> {
         let file = |error: rusqlite::Error| SamplesError::from(error);
         let connection = open().map_err(file)?;
         let mut len = 0;
         {
             let transaction = connection.unchecked_transaction().map_err(file)?;
             let mut insert = transaction.prepare("INSERT INTO samples (id, sample) VALUES (?1, ?2)").map_err(file)?;
-            for sample in samples {
-                let json = serde_json::to_string(&sample?)
-                    .map_err(|error| file(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
-                insert.execute(params![row(len).map_err(file)?, json]).map_err(file)?;
+            for text in texts {
+                insert.execute(params![row(len).map_err(file)?, text?]).map_err(file)?;
                 len += 1;
             }
             drop(insert);
             transaction.commit().map_err(file)?;
         }
         Ok(Self { rows: Some(Arc::new(Mutex::new(connection))), len })
+    }
+
+    /// Those in the given places, in their order.
+    ///
+    /// # Errors
+    /// When a temporary file cannot be read or written, or a place is behind the last.
+    pub fn select(&self, places: impl Iterator<Item = usize>) -> Result<Self, SamplesError> {
+        Self::keep_texts(places.map(|place| self.text(place)))
     }
 
     /// How many there are.
@@ -69,20 +85,42 @@ impl Samples {
     /// # Errors
     /// When the temporary file cannot be read.
     pub fn get(&self, index: usize) -> Result<Option<Sample>, SamplesError> {
-        let Some(rows) = self.rows.as_ref().filter(|_| index < self.len) else { return Ok(None) };
+        if index < self.len { Ok(Some(parse(&self.text(index)?)?)) } else { Ok(None) }
+    }
+
+    /// The text of a sample.
+    fn text(&self, index: usize) -> Result<String, SamplesError> {
+        let rows = self.rows.as_ref().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let connection = rows.lock().unwrap_or_else(PoisonError::into_inner);
         let mut select = connection.prepare_cached("SELECT sample FROM samples WHERE id = ?1")?;
-        let sample = select.query_row([row(index)?], |found| {
-            let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
-            serde_json::from_str(found.get_ref(0)?.as_str()?).map_err(unreadable)
-        })?;
-        Ok(Some(sample))
+        Ok(select.query_row([row(index)?], |found| found.get(0))?)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Result<Sample, SamplesError>> + use<'_> {
-        (0..self.len).filter_map(|index| self.get(index).transpose())
+        (0..self.len).step_by(TOGETHER).flat_map(|first| match self.block(first) {
+            Ok(samples) => samples.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
     }
+
+    /// Some that stand together: one question for each would take longer than the answers.
+    fn block(&self, first: usize) -> Result<Vec<Sample>, SamplesError> {
+        let Some(rows) = &self.rows else { return Ok(Vec::new()) };
+        let connection = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut select = connection.prepare_cached("SELECT sample FROM samples WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+        let mut found = select.query([row(first)?, row(first + TOGETHER - 1)?])?;
+        let mut samples = Vec::with_capacity(TOGETHER);
+        while let Some(row) = found.next()? {
+            samples.push(parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?);
+        }
+        Ok(samples)
+    }
+}
+
+fn parse(text: &str) -> Result<Sample, SamplesError> {
+    let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+    Ok(serde_json::from_str(text).map_err(unreadable)?)
 }
 
 fn open() -> rusqlite::Result<Connection> {
@@ -150,6 +188,11 @@ mod tests {
             assert_eq!(kept.get(index).unwrap(), Some(sample(index)));
         }
         assert_eq!(kept.get(9_000).unwrap(), None);
+        let some = kept.select([8_999, 3, 3].into_iter()).unwrap();
+        let read: Result<Vec<Sample>, _> = some.iter().collect();
+        assert_eq!(read.unwrap(), [sample(8_999), sample(3), sample(3)]);
+        assert!(kept.select([9_000].into_iter()).is_err());
+        assert_eq!(kept.iter().count(), 9_000);
         assert!(kept.clone().iter().zip(0..).all(|(found, index)| found.unwrap() == sample(index)));
         let few = Samples::keep((0..9).map(|index| Ok::<_, SamplesError>(sample(index)))).unwrap();
         assert!(few != kept && few == few.clone() && few != Samples::default());

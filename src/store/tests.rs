@@ -175,7 +175,9 @@ async fn everybody_is_told_when_some_no_longer_listen() {
         let mut writes: Vec<_> = (0..50)
             .map(|number| {
                 let store = store.clone();
-                tokio::spawn(async move { store.write(vec![Write::Exchange(Box::new(exchange(50 * round + number)))]).await })
+                tokio::spawn(
+                    async move { store.write(vec![Write::Exchange(Box::new(exchange(50 * round + number)))]).await },
+                )
             })
             .collect();
         tokio::task::yield_now().await;

@@ -61,9 +61,9 @@ pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<Sample
             if rows.len() < shots + count {
                 return Err(too_few(rows.len().saturating_sub(shots)));
             }
-            let row = |index: &usize| rows.get(*index).transpose();
-            let shots = order.iter().rev().take(shots).filter_map(row).collect::<Result<_, _>>()?;
-            Ok(SampleSet { test: Samples::keep(order.iter().take(count).filter_map(row))?, shots })
+            let test = rows.select(order.iter().copied().take(count))?;
+            let shots = order.iter().rev().take(shots).filter_map(|place| rows.get(*place).transpose());
+            Ok(SampleSet { test, shots: shots.collect::<Result<_, _>>()? })
         }
         DataSource::Generator { name, parameters } => {
             let Some(generator) = find(name) else { return Err(too_few(0)) };
