@@ -33,7 +33,7 @@ fn cut(cell: View<'_>) -> Option<String> {
         return None;
     }
     let limit = cell.cut();
-    let ends: Vec<f64> = cell.ended().iter().copied().map(f64::from).collect();
+    let ends: Vec<f64> = cell.ended().map(f64::from).collect();
     let at = limit.map(|limit| format!(" at {limit} tokens")).unwrap_or_default();
     let advice = match limit.map(f64::from) {
         None => "the endpoint does not count tokens; a larger `max_tokens` may let them end".to_owned(),

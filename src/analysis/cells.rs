@@ -33,6 +33,8 @@ struct Items {
     least: usize,
     /// Items that room is made for.
     room: usize,
+    /// Whether every item is asked once.
+    is_asked_once: bool,
     /// Name of the last item.
     sample: String,
     /// Per item what breaks ties by chance, but alike at every model and in every analysis.
@@ -48,22 +50,33 @@ struct Items {
 #[derive(Debug, Default)]
 struct Targets {
     text: String,
-    ends: Vec<usize>,
+    /// Where every sixteenth begins.
+    begins: Vec<usize>,
+    lengths: Vec<u32>,
 }
+
+/// Targets from one whose place is known to the next.
+const STEP: usize = 16;
 
 impl Targets {
     fn get(&self, index: usize) -> &str {
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
-        self.ends.get(index).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+        let lengths = self.lengths.get(index / STEP * STEP..index).unwrap_or_default();
+        let begin = self.begins.get(index / STEP).copied().unwrap_or_default();
+        let begin = begin + lengths.iter().map(|length| *length as usize).sum::<usize>();
+        let length = self.lengths.get(index).copied().unwrap_or_default() as usize;
+        self.text.get(begin..begin + length).unwrap_or_default()
     }
 
     /// The place of a target among those from `first` on, added where it is new.
     fn place(&mut self, target: &str, first: usize) -> usize {
-        let known = (first..self.ends.len()).find(|index| self.get(*index) == target);
+        let known = (first..self.lengths.len()).find(|index| self.get(*index) == target);
         known.unwrap_or_else(|| {
+            if self.lengths.len().is_multiple_of(STEP) {
+                self.begins.push(self.text.len());
+            }
             self.text.push_str(target);
-            self.ends.push(self.text.len());
-            self.ends.len() - 1
+            self.lengths.push(narrow(target.len()));
+            self.lengths.len() - 1
         })
     }
 }
@@ -72,15 +85,24 @@ impl Targets {
 #[derive(Debug)]
 struct Cell {
     rows: Vec<Row>,
-    /// Per metric and row the sum of the scores, and how many repetitions have one.
-    scores: Vec<(Vec<f64>, Vec<u16>)>,
+    /// Per metric.
+    scores: Vec<Column>,
     outcomes: [usize; Outcome::ALL.len()],
-    /// Tokens of the replies that came to their end.
-    ended: Vec<u32>,
+    /// How many replies came to their end after so many tokens.
+    ended: BTreeMap<u32, usize>,
     /// Most tokens of a reply that was cut.
     cut: Option<u32>,
     /// Probability on first tokens that begin no choice: its sum, and of how many records.
     missing_mass: (f64, usize),
+}
+
+/// The scores of one metric, row by row.
+#[derive(Debug)]
+struct Column {
+    /// The sum over the repetitions; no number where none has a score.
+    sums: Vec<f64>,
+    /// How many repetitions have one; empty where every item is asked once.
+    counts: Vec<u16>,
 }
 
 /// An item in a cell.
@@ -109,6 +131,7 @@ impl Cells {
                 metrics: task.scorers().map(str::to_owned).collect(),
                 least: if is_drawn { manifest.samples * manifest.repetitions as usize } else { 0 },
                 room: manifest.samples.min(ROOM),
+                is_asked_once: manifest.repetitions == 1,
                 sample: String::new(),
                 lots: Vec::new(),
                 targets: Targets::default(),
@@ -190,15 +213,15 @@ impl Items {
             let mut lot = [0; 4];
             blake3::Hasher::new().update(format!("{seed}\n{}", record.sample).as_bytes()).finalize_xof().fill(&mut lot);
             self.lots.push(u32::from_be_bytes(lot));
-            self.first_target = self.targets.ends.len();
+            self.first_target = self.targets.lengths.len();
         }
         let (item, target) = (self.lots.len() - 1, self.targets.place(&record.target, self.first_target));
-        let (metrics, room) = (&self.metrics, self.room);
+        let (metrics, room, is_asked_once) = (&self.metrics, self.room, self.is_asked_once);
         let cell = named(&mut self.cells, &record.prompt, BTreeMap::new)
             .and_then(|families| named(families, &record.family, BTreeMap::new))
-            .and_then(|models| named(models, &record.model, || Cell::new(metrics.len(), room)));
+            .and_then(|models| named(models, &record.model, || Cell::new(metrics.len(), room, is_asked_once)));
         if let Some(cell) = cell {
-            cell.push(narrow(item), narrow(target), metrics, record);
+            cell.push(narrow(item), narrow(target), metrics, is_asked_once, record);
         }
     }
 }
@@ -212,12 +235,16 @@ fn named<'a, T>(map: &'a mut ByName<T>, name: &str, new: impl FnOnce() -> T) -> 
 }
 
 impl Cell {
-    fn new(metrics: usize, room: usize) -> Self {
+    fn new(metrics: usize, room: usize, is_asked_once: bool) -> Self {
+        let column = |_| Column {
+            sums: Vec::with_capacity(room),
+            counts: Vec::with_capacity(if is_asked_once { 0 } else { room }),
+        };
         Self {
             rows: Vec::with_capacity(room),
-            scores: (0..metrics).map(|_| (Vec::with_capacity(room), Vec::with_capacity(room))).collect(),
+            scores: (0..metrics).map(column).collect(),
             outcomes: [0; Outcome::ALL.len()],
-            ended: Vec::new(),
+            ended: BTreeMap::new(),
             cut: None,
             missing_mass: (0.0, 0),
         }
@@ -227,14 +254,16 @@ impl Cell {
         self.outcomes.iter().sum()
     }
 
-    fn push(&mut self, item: u32, target: u32, metrics: &[String], record: &Record) {
+    fn push(&mut self, item: u32, target: u32, metrics: &[String], is_asked_once: bool, record: &Record) {
         if let Some(count) = self.outcomes.get_mut(record.outcome as usize) {
             *count += 1;
         }
         let tokens = record.reply_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
         match record.outcome {
             Outcome::Truncated => self.cut = self.cut.max(tokens),
-            Outcome::Answered | Outcome::Unparsed | Outcome::Refused => self.ended.extend(tokens),
+            Outcome::Answered | Outcome::Unparsed | Outcome::Refused => {
+                tokens.into_iter().for_each(|tokens| *self.ended.entry(tokens).or_default() += 1);
+            }
             Outcome::Failed => {}
         }
         if let Some(missing) = record.missing_mass.filter(|_| record.method == Some(Scoring::FirstToken)) {
@@ -244,17 +273,20 @@ impl Cell {
             Some(row) => row.asked = row.asked.saturating_add(1),
             None => {
                 self.rows.push(Row { item, target, asked: 1, method: record.method });
-                self.scores.iter_mut().for_each(|(sums, counts)| {
-                    sums.push(0.0);
-                    counts.push(0);
-                });
+                for column in &mut self.scores {
+                    column.sums.push(f64::NAN);
+                    column.counts.extend((!is_asked_once).then_some(0));
+                }
             }
         }
-        for (metric, (sums, counts)) in metrics.iter().zip(&mut self.scores) {
-            let score = score(record, metric);
-            if let (Some(score), Some(sum), Some(count)) = (score, sums.last_mut(), counts.last_mut()) {
-                *sum += score;
-                *count = count.saturating_add(1);
+        for (metric, column) in metrics.iter().zip(&mut self.scores) {
+            let Some((score, sum)) = score(record, metric).zip(column.sums.last_mut()) else { continue };
+            match column.counts.last_mut() {
+                Some(count) => {
+                    *sum = if *count == 0 { score } else { *sum + score };
+                    *count = count.saturating_add(1);
+                }
+                None => *sum = score,
             }
         }
     }
@@ -287,8 +319,8 @@ impl<'a> View<'a> {
     }
 
     /// Tokens of the replies that came to their end.
-    pub(super) fn ended(&self) -> &'a [u32] {
-        &self.cell.ended
+    pub(super) fn ended(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.cell.ended.iter().flat_map(|(tokens, replies)| std::iter::repeat_n(*tokens, *replies))
     }
 
     /// Most tokens of a reply that was cut.
@@ -350,16 +382,13 @@ impl<'a> View<'a> {
     pub(super) fn scores(&self, metric: &str) -> Scores<'a> {
         let place = self.items.metrics.iter().position(|name| name == metric);
         let own = place.and_then(|place| self.cell.scores.get(place));
-        own.map_or(Scores { sums: &[], counts: &[] }, |(sums, counts)| Scores { sums, counts })
+        Scores(own)
     }
 }
 
 /// The scores of the rows of a cell.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scores<'a> {
-    sums: &'a [f64],
-    counts: &'a [u16],
-}
+pub(super) struct Scores<'a>(Option<&'a Column>);
 
 impl<'a> Scores<'a> {
     /// The mean over the repetitions of the item in a row that have a score.
@@ -369,24 +398,40 @@ impl<'a> Scores<'a> {
 
     /// Their sum, and how many they are.
     pub(super) fn parts(&self, row: usize) -> Option<(f64, u32)> {
-        let count = self.counts.get(row).copied().filter(|count| *count > 0)?;
-        Some((*self.sums.get(row)?, u32::from(count)))
+        let Column { sums, counts } = self.0?;
+        let sum = sums.get(row).copied().filter(|sum| !sum.is_nan())?;
+        Some((sum, counts.get(row).map_or(1, |count| u32::from(*count))))
     }
 
     /// The means of all items that have one.
-    pub(super) fn means(self) -> impl Iterator<Item = f64> + use<'a> {
-        (0..self.sums.len()).filter_map(move |row| self.of(row))
+    fn means(self) -> impl Iterator<Item = f64> + use<'a> {
+        (0..self.rows()).filter_map(move |row| self.of(row))
+    }
+
+    fn rows(self) -> usize {
+        self.0.map_or(0, |column| column.sums.len())
     }
 
     /// Number of records with a score.
-    pub(super) fn records(&self) -> usize {
-        self.counts.iter().map(|count| usize::from(*count)).sum()
+    pub(super) fn records(self) -> usize {
+        (0..self.rows()).filter_map(|row| self.parts(row)).map(|(_, count)| count as usize).sum()
     }
 
-    /// The same in rising order: sums must not depend on the order of items.
+    /// How many items are right, and how many there are with a score, where all of these are right or wrong.
+    pub(super) fn right(self) -> Option<(usize, usize)> {
+        self.means().try_fold((0, 0), |(right, all), mean| match mean {
+            mean if (mean - 1.0).abs() < f64::EPSILON => Some((right + 1, all + 1)),
+            mean if mean.abs() < f64::EPSILON => Some((right, all + 1)),
+            _ => None,
+        })
+    }
+
+    /// The means of all items that have one, in rising order: sums must not depend on the order of items.
     pub(super) fn sorted(self) -> Vec<f64> {
-        let mut means: Vec<f64> = self.means().collect();
-        means.sort_by(f64::total_cmp);
+        // In one piece and in place: there may be millions.
+        let mut means = Vec::with_capacity(self.rows());
+        means.extend(self.means());
+        means.sort_unstable_by(f64::total_cmp);
         means
     }
 }

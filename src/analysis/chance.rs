@@ -38,8 +38,10 @@ pub(super) fn contradicted_by_items(curve: &mut Curve, cells: &[(f64, View<'_>)]
     let Some(chance) = curve.chance else { return };
     let Some((_, any)) = cells.first() else { return };
     // Each item once, whichever models were asked it.
-    let mut targets: Vec<(u32, u32)> =
-        cells.iter().flat_map(|(_, cell)| (0..cell.len()).map(|row| (cell.item(row), cell.target_index(row)))).collect();
+    let mut targets: Vec<(u32, u32)> = Vec::with_capacity(cells.iter().map(|(_, cell)| cell.len()).sum());
+    for (_, cell) in cells {
+        targets.extend((0..cell.len()).map(|row| (cell.item(row), cell.target_index(row))));
+    }
     targets.sort_unstable();
     targets.dedup_by_key(|(item, _)| *item);
     let text = |target: &(u32, u32)| any.target_at(target.1).trim();

@@ -36,6 +36,11 @@ impl Level {
         }
     }
 
+    /// So many items right of `n` at `x`.
+    pub(super) fn right(x: f64, right: usize, n: usize) -> Self {
+        Self { x, n, sum: right as f64, squares: right as f64, family: 0 }
+    }
+
     /// The same with more scores, all of one value.
     pub(super) fn with(self, count: usize, value: f64) -> Self {
         let more = count as f64;

@@ -3,7 +3,7 @@
 use crate::schema::{ModelEntry, Outcome, Point, ScoreRange, Task};
 use crate::stats::{Interval, bootstrap_mean, imbens_manski, normal_mean, wilson, wilson_at};
 
-use super::cells::{Cells, View};
+use super::cells::{Cells, Scores, View};
 use super::level::Level;
 use super::models::Group;
 
@@ -69,17 +69,25 @@ fn point(
     metric: &str,
     range: Option<ScoreRange>,
 ) -> Measured {
-    let scores = view.map_or_else(Vec::new, |view| view.scores(metric).sorted());
-    let level = Level::new(scale, &scores);
+    let scores = view.map(|view| view.scores(metric));
+    let (level, interval) = match scores.map(|scores| (scores.right(), scores)) {
+        None => (Level::new(scale, &[]), None),
+        // What is right or wrong has the same sums in any order.
+        Some((Some((right, n)), _)) => (Level::right(scale, right, n), wilson(right as f64, n as f64)),
+        Some((None, scores)) => {
+            let scores = scores.sorted();
+            let level = Level::new(scale, &scores);
+            (level, interval(&level, &scores))
+        }
+    };
     let count = |outcome: Outcome| view.map_or(0, |view| view.count(outcome));
     let records = view.map_or(0, |view| view.records());
     let missing = planned.records.saturating_sub(records);
-    let unscored = records - view.map_or(0, |view| view.scores(metric).records()) + missing;
+    let unscored = records - scores.map_or(0, Scores::records) + missing;
     let range = range.filter(|range| range.low.is_finite() && range.high.is_finite());
     let bound = |value: f64| if unscored == 0 { level } else { filled(scale, view, planned, metric, value) };
     let bounds = range.map(|range| [bound(range.low), bound(range.high)]);
     let whole = bounds.zip(range).filter(|_| unscored > 0).and_then(|(bounds, range)| whole(&bounds, &range));
-    let interval = interval(&level, &scores);
     let point = Point {
         model: model.name.clone(),
         seed: model.scale.seed,
@@ -119,7 +127,7 @@ fn filled(scale: f64, view: Option<View<'_>>, planned: &Planned, metric: &str, v
             }
         }
     }
-    means.sort_by(f64::total_cmp);
+    means.sort_unstable_by(f64::total_cmp);
     Level::new(scale, &means).with(without, value)
 }
 
