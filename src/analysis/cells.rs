@@ -236,10 +236,8 @@ fn named<'a, T>(map: &'a mut ByName<T>, name: &str, new: impl FnOnce() -> T) -> 
 
 impl Cell {
     fn new(metrics: usize, room: usize, is_asked_once: bool) -> Self {
-        let column = |_| Column {
-            sums: Vec::with_capacity(room),
-            counts: Vec::with_capacity(if is_asked_once { 0 } else { room }),
-        };
+        let column =
+            |_| Column { sums: Vec::with_capacity(room), counts: Vec::with_capacity(if is_asked_once { 0 } else { room }) };
         Self {
             rows: Vec::with_capacity(room),
             scores: (0..metrics).map(column).collect(),

@@ -10,7 +10,7 @@ use super::report::open;
 use super::run::{prepare, store_path};
 use super::{Global, What, exit, output};
 use crate::config::EndpointSpec;
-use crate::plan::{Plan, Unit};
+use crate::plan::{Plan, PlannedEndpoint, Unit};
 use crate::runner::rebuild;
 use crate::schema::{Price, SamplesError, Scoring};
 use crate::store::Store;
@@ -156,7 +156,19 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     for line in unscored {
         println!("not scored: {line}");
     }
+    repetitive(&plan).iter().for_each(|line| println!("note: {line}"));
     Ok(exit::DONE)
+}
+
+/// The endpoints at which repetitions are likely to say the same again.
+pub(super) fn repetitive(plan: &Plan) -> Vec<String> {
+    let is_greedy = |planned: &&PlannedEndpoint| planned.endpoint.sampling.temperature.is_some_and(|degree| degree <= 0.0);
+    let endpoints = plan.endpoints.iter().filter(is_greedy).filter(|_| plan.repetitions > 1);
+    let words = |planned: &PlannedEndpoint| {
+        let name = &planned.endpoint.name;
+        format!("{} repetitions at `{name}` with a temperature of 0 are likely to be the same", plan.repetitions)
+    };
+    endpoints.map(words).collect()
 }
 
 /// What the endpoints of a plan cannot give, and what else would.

@@ -178,6 +178,7 @@ pub(super) fn run(
     }
     if !global.quiet {
         super::plan::unscored(&plan).map_err(Problem::other)?.iter().for_each(|line| eprintln!("not scored: {line}"));
+        super::plan::repetitive(&plan).iter().for_each(|line| eprintln!("note: {line}"));
     }
     let plan = Arc::new(plan);
     // One thread for all conversations: they wait most of the time, and what one thread allocates no other has to free.
