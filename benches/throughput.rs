@@ -1,8 +1,9 @@
 //! How much of what an endpoint can bear a run uses, and at what cost: `cargo bench --bench throughput [-- SAMPLES...]`.
 //!
-//! A stub that answers after 20 ms runs in a process of its own. `wrk` (to be installed) and `onset run` load it one after the
-//! other at 64 and at 512 in flight; rates are those that the stub saw between its first and its last request. Each number of
-//! samples given (20,000 where none is) is a run of its own, whose peak memory is read from the system.
+//! A stub that answers after 20 ms runs in a process of its own. `wrk` (to be installed), a loop that does nothing but send with
+//! `reqwest`, and `onset run` load it one after the other at 64 and at 512 in flight; rates are those that the stub saw between its
+//! first and its last request. Each number of samples given (20,000 where none is) is a run of its own, whose peak memory is read
+//! from the system.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,10 +24,18 @@ const SECONDS: u32 = 8;
 /// What stands before the word that is to be repeated.
 const MARK: &[u8] = b"Repeat: ";
 
+/// What wrk and the bare loop send.
+const BODY: &str = r#"{"model":"stub","messages":[{"role":"user","content":"Repeat: 12345"}],"max_tokens":1024}"#;
+
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if arguments.first().is_some_and(|word| word == "stub") {
         return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(stub());
+    }
+    if let Some(("loop", width, address)) =
+        arguments.first_chunk::<3>().map(|[word, width, address]| (word.as_str(), width, address))
+    {
+        return tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(send(width.parse()?, address));
     }
     let mut sizes: Vec<usize> = arguments.iter().map(|word| word.parse()).collect::<Result<_, _>>()?;
     if sizes.is_empty() {
@@ -38,13 +47,16 @@ fn main() -> Outcome<()> {
     writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
     for width in [64, 512] {
         let limit = wrk(&mut server, width)?;
-        writeln!(
-            out,
-            "| {width} | wrk | {} | {:.0} | | | {:.3} | | |",
-            limit.requests,
-            limit.rate,
-            limit.cpu * 1e3 / limit.requests as f64
-        )?;
+        let bare = bare(&mut server, width)?;
+        for (name, Load { requests, rate, cpu, peak, .. }) in [("wrk", &limit), ("reqwest alone", &bare)] {
+            writeln!(
+                out,
+                "| {width} | {name} | {requests} | {rate:.0} | {:.0} % | | {:.3} | {:.1} | |",
+                100.0 * rate / limit.rate,
+                cpu * 1e3 / *requests as f64,
+                peak / 1e6,
+            )?;
+        }
         for &samples in &sizes {
             let Load { requests, rate, seconds, cpu, peak, score } = run(&mut server, width, samples)?;
             writeln!(
@@ -108,10 +120,9 @@ impl Drop for Server {
 fn wrk(server: &mut Server, width: usize) -> Outcome<Load> {
     let place = tempfile::tempdir()?;
     let script = place.path().join("post.lua");
-    let body = r#"{"model":"stub","messages":[{"role":"user","content":"Repeat: 12345"}],"max_tokens":1024}"#;
     std::fs::write(
         &script,
-        format!("wrk.method = \"POST\"\nwrk.body = '{body}'\nwrk.headers[\"content-type\"] = \"application/json\"\n"),
+        format!("wrk.method = \"POST\"\nwrk.body = '{BODY}'\nwrk.headers[\"content-type\"] = \"application/json\"\n"),
     )?;
     server.seen()?;
     let mut command = Command::new("wrk");
@@ -122,6 +133,36 @@ fn wrk(server: &mut Server, width: usize) -> Outcome<Load> {
     load.requests = requests;
     load.rate = requests as f64 / seconds;
     Ok(load)
+}
+
+/// What the client that `onset` is built on does by itself.
+fn bare(server: &mut Server, width: usize) -> Outcome<Load> {
+    server.seen()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut load = measured(command.args(["loop", &width.to_string(), &server.address]))?;
+    let (requests, seconds) = server.seen()?;
+    load.requests = requests;
+    load.rate = requests as f64 / seconds;
+    Ok(load)
+}
+
+async fn send(width: usize, address: &str) -> Outcome<()> {
+    let (client, until) = (reqwest::Client::new(), Instant::now() + Duration::from_secs(SECONDS.into()));
+    let url: reqwest::Url = format!("http://{address}/v1/chat/completions").parse()?;
+    let senders = (0..width).map(|_| {
+        let (client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move {
+            while Instant::now() < until {
+                let request = client.post(url.clone()).header("content-type", "application/json").body(BODY);
+                request.send().await?.bytes().await?;
+            }
+            Ok::<_, reqwest::Error>(())
+        })
+    });
+    for sender in senders.collect::<Vec<_>>() {
+        sender.await??;
+    }
+    Ok(())
 }
 
 fn run(server: &mut Server, width: usize, samples: usize) -> Outcome<Load> {

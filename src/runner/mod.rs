@@ -132,13 +132,14 @@ pub async fn run(
             *resumed.entry(model).or_default() += records;
         }
     }
-    let is_new = resumed.is_empty();
+    let there: usize = resumed.values().sum();
+    let (is_new, is_whole) = (there == 0, there == plan.len());
     for (model, records) in resumed {
         observer.event(&Event::Resumed { model, records });
     }
     // Asked of the store one by one: what is there may be more than fits the memory.
     let is_pending = move |plan: &Plan, store: &Store, gateway: &Gateway, unit: Unit| -> Result<bool, RunError> {
-        if plan.models.get(unit.model).is_none_or(|model| gateway.is_done_with(&model.name)) {
+        if is_whole || plan.models.get(unit.model).is_none_or(|model| gateway.is_done_with(&model.name)) {
             return Ok(false);
         }
         if is_new {
@@ -155,14 +156,21 @@ pub async fn run(
         let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
         async move {
             let width = gateway.in_flight();
-            let pending = plan.units(&name).filter_map(|unit| match is_pending(&plan, &store, &gateway, unit) {
-                Ok(is_pending) => is_pending.then_some(Ok(unit)),
-                Err(error) => Some(Err(error)),
-            });
-            let tasks = futures_util::stream::iter(pending)
+            let tasks = futures_util::stream::iter(plan.units(&name))
                 .take_while(|_| {
                     let go_on = !*stop.borrow() && gateway.unusable().is_none();
                     async move { go_on }
+                })
+                .filter_map(|unit| {
+                    let unit = match is_pending(&plan, &store, &gateway, unit) {
+                        Ok(is_pending) => is_pending.then_some(Ok(unit)),
+                        Err(error) => Some(Err(error)),
+                    };
+                    async move {
+                        // Much may be there: signals must be heard while it is passed over.
+                        tokio::task::consume_budget().await;
+                        unit
+                    }
                 })
                 .map(|unit| {
                     let (plan, store, gateway, stop) =
