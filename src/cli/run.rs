@@ -181,8 +181,7 @@ pub(super) fn run(
         super::plan::repetitive(&plan).iter().for_each(|line| eprintln!("note: {line}"));
     }
     let plan = Arc::new(plan);
-    // One thread for all conversations: they wait most of the time, and what one thread allocates no other has to free.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::other)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
     let manifest = match known {

@@ -4,20 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::rows::Row;
-
-/// Time between the beginnings of two commits: what queues up meanwhile shares a sync and the pages that it writes. The more there
-/// is to write, the more there is to share.
-const PACE: Duration = Duration::from_millis(2);
-/// Further time for each job of the commit before.
-const PACE_OF_A_JOB: Duration = Duration::from_micros(40);
-/// Longest time.
-const SLOWEST_PACE: Duration = Duration::from_millis(10);
 
 /// What a batch came to; the error is shared by all of its writes.
 pub(super) type Committed = Result<(), Arc<rusqlite::Error>>;
@@ -99,17 +90,12 @@ impl Drop for Writer {
     }
 }
 
-/// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it. A lone write waits for
-/// nothing.
+/// Commits everything that has queued up while the last commit was under way: one sync of the disk serves all of it,
+/// and a lone write still waits for nothing.
 fn work(mut connection: Connection, queue: &Receiver<Job>) {
-    let mut next = Instant::now();
     while let Ok(first) = queue.recv() {
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        let begun = Instant::now();
         let mut batch = vec![first];
         batch.extend(queue.try_iter());
-        let jobs = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        next = begun + PACE_OF_A_JOB.saturating_mul(jobs).saturating_add(PACE).min(SLOWEST_PACE);
         match commit(&mut connection, &batch) {
             // One by one, so that a job that cannot be written does not take the others with it.
             Err(_) if batch.len() > 1 => {
