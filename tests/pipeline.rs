@@ -41,6 +41,11 @@ fn a_run_reports_and_a_second_one_sends_nothing() {
     assert_eq!(code(&onset(directory.path(), &score)), 0);
     let analysed = json(&onset(directory.path(), &["analyze", "--json"]));
     assert_eq!(analysed, found["analysis"]);
+    // A larger run has the replies of this one, those with a tool among them.
+    let mut larger = ARGUMENTS.to_vec();
+    (larger[0], larger[4]) = ("plan", "8");
+    let planned = json(&onset(directory.path(), &larger));
+    assert_eq!((&planned["records"], &planned["there"]), (&(3 * 8 * 8).into(), &found["planned"]), "{planned}");
     let name = "addition-2/calculator/ladder-1m/test-00000/0";
     let shown = json(&onset(directory.path(), &["show", name, "--json"]));
     assert_eq!(shown["record"]["outcome"], "answered");

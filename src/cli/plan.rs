@@ -225,7 +225,7 @@ fn endpoint(load: &EndpointLoad<'_>) -> serde_json::Value {
 }
 
 fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<BTreeMap<usize, Load<'a>>, Problem> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Problem::other)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Problem::other)?;
     let begun = store.filter(|store| store.record_count(&plan.run).is_ok_and(|records| records > 0));
     let mut loads: BTreeMap<usize, Load<'_>> = BTreeMap::new();
     for unit in plan.units(&spec.name) {
