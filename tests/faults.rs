@@ -465,6 +465,9 @@ async fn a_repetition_is_drawn_with_a_seed_of_its_own_and_weighed_once() {
     let more = onset(directory.path(), &["plan", "--json", "--out", ".", "--set", "repetitions=5"]).await;
     let more = json(&more);
     assert_eq!((&more["records"], &more["there"], &more["repetitions"]), (&json!(15), &json!(12), &json!(5)), "{more}");
+    assert_eq!(more["endpoints"][0]["requests"], 3, "{more}");
+    let anew = json(&onset(directory.path(), &["plan", "--json", "--out", "elsewhere"]).await);
+    assert_eq!(anew["endpoints"][0]["requests"], 12 + 3, "{anew}");
     let same = ["plan", "--out", ".", "--set", "endpoints.bad.temperature=0.0"];
     let said = String::from_utf8(onset(directory.path(), &same).await.stdout).unwrap();
     assert!(said.contains("4 repetitions at `bad` with a temperature of 0 are likely to be the same"), "{said}");

@@ -129,7 +129,7 @@ impl Cells {
             let is_drawn = matches!(task.data, DataSource::Generator { .. });
             let items = Items {
                 metrics: task.scorers().map(str::to_owned).collect(),
-                least: if is_drawn { manifest.samples * manifest.repetitions as usize } else { 0 },
+                least: if is_drawn { manifest.samples.saturating_mul(manifest.repetitions as usize) } else { 0 },
                 room: manifest.samples.min(ROOM),
                 is_asked_once: manifest.repetitions == 1,
                 sample: String::new(),

@@ -226,7 +226,8 @@ fn endpoint(load: &EndpointLoad<'_>) -> serde_json::Value {
 
 fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Result<BTreeMap<usize, Load<'a>>, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Problem::other)?;
-    let begun = store.filter(|store| store.record_count(&plan.run).is_ok_and(|records| records > 0));
+    let there = store.map_or(Ok(0), |store| store.record_count(&plan.run)).map_err(Problem::other)?;
+    let begun = store.filter(|_| there > 0);
     let mut loads: BTreeMap<usize, Load<'_>> = BTreeMap::new();
     for unit in plan.units(&spec.name) {
         let Some(parts) = plan.parts(unit).map_err(Problem::other)? else { continue };
@@ -239,9 +240,10 @@ fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Resul
             load.there += 1;
             continue;
         }
-        let requests = 1 + parts.probabilities().len();
-        load.requests += requests;
-        load.prompt_bytes += requests * parts.start().map_err(Problem::other)?.length();
+        let weighings = parts.probabilities().len();
+        // Repetitions that reason alike share their log-probabilities: at least those of the first are asked for, at most all.
+        load.requests += if parts.repetition == 0 { 1 + weighings } else { 1 };
+        load.prompt_bytes += (1 + weighings) * parts.start().map_err(Problem::other)?.length();
         load.reply_tokens += parts.max_tokens() as usize;
     }
     Ok(loads)

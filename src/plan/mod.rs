@@ -35,8 +35,6 @@ pub struct PlannedTask {
 pub struct PlannedEndpoint {
     /// What decides its requests.
     pub endpoint: Endpoint,
-    /// Its sampling as JSON, of which keys are made.
-    pub sampling: String,
     /// Who translates for it.
     pub provider: &'static dyn Provider,
     /// What turns messages into the text that it takes.
@@ -250,20 +248,15 @@ impl Plan {
     /// What an exchange of this plan is known by. Addresses and keys are no part of it.
     #[must_use]
     pub fn key(&self, parts: &Parts<'_>, request: &Request) -> ExchangeKey {
-        let PlannedEndpoint { endpoint: Endpoint { scoring, .. }, sampling, .. } = parts.endpoint;
+        let Endpoint { scoring, sampling, .. } = &parts.endpoint.endpoint;
         // How a log-probability is had decides what it is.
         let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
-        let model = parts.model;
         // What is drawn is drawn again; a log-probability stays what it is.
         let repetition = if scoring.is_some() { 0 } else { parts.repetition };
-        // Through values: the order of the fields, which may change, must not decide what was paid for. A list of its parts, of which
-        // the longest that is the same for all was made before.
-        let (model, request) = (serde_json::json!([model.endpoint, model.name, model.weights]), serde_json::json!(request));
-        let rest = serde_json::json!([scoring, repetition, self.epoch]);
-        let (model, rest) = (model.to_string(), rest.to_string());
-        let (model, rest) = (model.strip_suffix(']'), rest.strip_prefix('['));
-        let sent = format!("{},{request},{sampling},{}", model.unwrap_or_default(), rest.unwrap_or_default());
-        ExchangeKey(*blake3::hash(sent.as_bytes()).as_bytes())
+        // Not written out as it is: the order of the fields, which may change, must not decide what was paid for.
+        let ModelEntry { endpoint, name, weights, .. } = parts.model;
+        let sent = serde_json::json!([endpoint, name, weights, request, sampling, scoring, repetition, self.epoch]);
+        ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
     }
 
     /// The manifest of the run.

@@ -213,8 +213,7 @@ fn resolve_endpoint(spec: &EndpointSpec, seed: u64, problems: &mut Diagnostics) 
     };
     let provider_name = provider.name().to_owned();
     let endpoint = Endpoint { name: spec.name.clone(), provider: provider_name, dialect, scoring, has_functions, sampling };
-    let (sampling, max_tokens) = (serde_json::json!(endpoint.sampling).to_string(), spec.max_tokens);
-    (problems.len() == before).then_some(PlannedEndpoint { endpoint, sampling, provider, template, max_tokens })
+    (problems.len() == before).then_some(PlannedEndpoint { endpoint, provider, template, max_tokens: spec.max_tokens })
 }
 
 /// Makes the first request of every cell for every endpoint, so that what cannot be asked is said before anything is sent.
