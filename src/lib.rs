@@ -26,6 +26,7 @@ pub mod config;
 pub mod curves;
 pub mod interop;
 pub mod ladder;
+pub mod lexicon;
 pub mod plan;
 pub mod prompting;
 pub mod providers;

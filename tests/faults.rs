@@ -94,7 +94,7 @@ impl Observer for Unseen {
 /// Runs the configuration in this process, with a patience of its own.
 async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch::Receiver<bool>) -> (Summary, Plan, Store) {
     let workspace = onset::config::load(Some(&directory.join("config.toml")), &[]).unwrap();
-    let plan = Arc::new(onset::plan::plan(&workspace, &[], &Selection::default()).unwrap());
+    let plan = Arc::new(onset::plan::plan(&workspace, &onset::plan::Ladder::default(), &Selection::default()).unwrap());
     let spec = &workspace.config.endpoints[0];
     let limits = Limits {
         in_flight: spec.limits.in_flight,

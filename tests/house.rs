@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by floor, the ground floor first.
 const FLOORS: &[&[&str]] = &[
-    &["schema", "stats"],
+    &["schema", "stats", "lexicon"],
     &[
         "config",
         "tasks",

@@ -40,7 +40,7 @@ impl Observer for Unseen {
 async fn run(directory: &Path, config: &str, retries: Retries, timeout: Duration) -> (Vec<Record>, Store) {
     std::fs::write(directory.join("config.toml"), config).unwrap();
     let workspace = onset::config::load(Some(&directory.join("config.toml")), &[]).unwrap();
-    let plan = Arc::new(onset::plan::plan(&workspace, &[], &Selection::default()).unwrap());
+    let plan = Arc::new(onset::plan::plan(&workspace, &onset::plan::Ladder::default(), &Selection::default()).unwrap());
     let store = Store::open(&directory.join("onset.db")).unwrap();
     let spending = Arc::new(Spending::new(&plan.run, plan.prices.clone(), None, &store).unwrap());
     let mut gateways = HashMap::new();

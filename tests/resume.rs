@@ -139,7 +139,7 @@ fn replies_are_known_by_the_keys_of_earlier_versions() {
                   base_url = \"http://127.0.0.1:9/v1\"\n[[families]]\nname = \"f\"\nendpoint = \"e\"\nmodels = [{ name = \"m\", params = 10, tokens = 10 }]\n";
     std::fs::write(directory.path().join("config.toml"), config).unwrap();
     let workspace = onset::config::load(Some(&directory.path().join("config.toml")), &[]).unwrap();
-    let plan = onset::plan::plan(&workspace, &[], &onset::plan::Selection::default()).unwrap();
+    let plan = onset::plan::plan(&workspace, &onset::plan::Ladder::default(), &onset::plan::Selection::default()).unwrap();
     let parts = plan.first(0, 0).unwrap().unwrap();
     let input = onset::schema::Input::Text("1+1=".to_owned());
     let wanted = [

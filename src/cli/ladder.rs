@@ -1,6 +1,6 @@
 //! `onset ladder`: train the models, list their cards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use rayon::prelude::*;
@@ -8,99 +8,188 @@ use serde_json::json;
 
 use super::diagnose::Problem;
 use super::print::{eprintln, println};
+use super::run::MODELS;
 use super::{Global, exit};
-use crate::config;
-use crate::ladder::{Trainer, cards, write};
-use crate::plan::corpus::Mix;
-use crate::plan::recipe::Recipe;
+use crate::config::{self, Data, Workspace};
+use crate::ladder::{Card, Description, Losses, Trainer, Training, all_cards, write};
+use crate::plan::corpus::{Mix, MixEntry};
+use crate::plan::recipe::{Recipe, Rung};
+use crate::schema::Prompt;
 
-/// Batches of held-out documents on which the loss of a card is measured.
-const EVALUATION_BATCHES: u64 = 32;
+/// Batches of held-out documents on which the losses of a card are measured: of the mix, and of each task and of prose.
+const MIX_BATCHES: u64 = 32;
+const TASK_BATCHES: u64 = 8;
+
+/// The prompt whose answers the losses of the tasks are of.
+const DIRECT: &str = "few-shot";
 
 /// Steps after which the state of a training is saved, and told.
 const STEPS_BETWEEN_SAVES: u32 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
-    /// Train the rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
-    Train {
-        /// Which rungs there are and what they are trained on.
-        #[arg(long, default_value = "models/recipe.toml")]
-        recipe: PathBuf,
-        /// Where the checkpoints go.
-        #[arg(long, default_value = "models")]
-        out: PathBuf,
-        /// Only these rungs.
-        rungs: Vec<String>,
-    },
-    /// The cards of the built-in models.
+    /// Train rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
+    #[command(
+        after_help = "Examples:\n  onset ladder train --rung ladder-64k\n  onset ladder train --rung ladder-64k --seed 7 --out /tmp/models\n  onset ladder train --all"
+    )]
+    Train(Train),
+    /// The cards of the models: the built-in ones and those in ./models.
     List,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Train {
+    /// This rung, with every seed of the recipe; may be given several times.
+    #[arg(long, value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    rung: Vec<String>,
+    /// Every rung, with every seed of the recipe.
+    #[arg(long)]
+    all: bool,
+    /// Only this seed, which need not be one of the recipe's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Which rungs there are and what they are trained on.
+    #[arg(long, default_value = "models/recipe.toml")]
+    recipe: PathBuf,
+    /// Where the checkpoints go: one directory each.
+    #[arg(long, default_value = "models")]
+    out: PathBuf,
 }
 
 pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
     match action {
         Action::List => {
-            let cards = cards().map_err(Problem::other)?;
+            let cards = all_cards(Path::new(MODELS)).map_err(Problem::other)?;
             if global.json {
                 println!("{}", json!(cards));
             } else {
                 for card in cards {
-                    let crate::ladder::Card { name, params, tokens, flops, loss, .. } = card;
-                    println!("{name:12} {params:>9} parameters {tokens:>10} tokens {flops:.2e} FLOPs  loss {loss:.4}");
+                    let Card { name, params, tokens, flops, losses: Losses { loss, .. }, .. } = card;
+                    println!("{name:24} {params:>9} parameters {tokens:>10} tokens {flops:.2e} FLOPs  loss {loss:.4}");
                 }
             }
             Ok(exit::DONE)
         }
-        Action::Train { recipe, out, rungs } => {
-            let text = std::fs::read_to_string(&recipe)
-                .map_err(|error| Problem::other(format!("{}: {error}", recipe.display())))?;
-            let recipe = Recipe::parse(&text).map_err(Problem::other)?;
-            let known: Vec<&str> = recipe.rungs.iter().map(|(name, _)| name.as_str()).collect();
-            if let Some(unknown) = rungs.iter().find(|name| !known.contains(&name.as_str())) {
-                let help = config::suggestion(unknown, &known);
-                return Err(Problem::with_help(format!("no rung `{unknown}` in the recipe"), &help));
+        Action::Train(what) => train(&what, global),
+    }
+}
+
+fn train(what: &Train, global: &Global) -> Result<u8, Problem> {
+    let text = std::fs::read_to_string(&what.recipe)
+        .map_err(|error| Problem::other(format!("{}: {error}", what.recipe.display())))?;
+    let recipe = Recipe::parse(&text).map_err(Problem::other)?;
+    let known: Vec<&str> = recipe.rungs.iter().map(|rung| rung.name.as_str()).collect();
+    if let Some(unknown) = what.rung.iter().find(|name| !known.contains(&name.as_str())) {
+        let help = config::suggestion(unknown, &known);
+        return Err(Problem::with_help(format!("no rung `{unknown}` in the recipe"), &help));
+    }
+    let corpora = Corpora::new(&recipe, &config::load(None, &[])?)?;
+    let wanted = recipe.rungs.iter().filter(|rung| what.all || what.rung.contains(&rung.name));
+    let mut jobs: Vec<(&Rung, Training)> = wanted
+        .flat_map(|rung| {
+            let seeds = what.seed.map_or_else(|| (0..rung.seeds).collect(), |seed| vec![seed]);
+            seeds.into_iter().map(move |seed| (rung, Training { seed, ..rung.training }))
+        })
+        .collect();
+    // The longest first, so that no core is left alone with it at the end.
+    jobs.sort_by_key(|(_, training)| std::cmp::Reverse(training.tokens * training.shape.parameters() as u64));
+    jobs.par_iter()
+        .with_max_len(1)
+        .try_for_each(|(rung, training)| train_one(rung, *training, &corpora, &what.out, global))?;
+    Ok(exit::DONE)
+}
+
+/// What is trained on and what is measured on.
+struct Corpora {
+    training: Mix,
+    mix: Mix,
+    tasks: Vec<(String, Mix)>,
+    prose: Mix,
+    /// The hash of all that decides the training documents: an unfinished training goes on only with the very same.
+    hash: String,
+}
+
+impl Corpora {
+    fn new(recipe: &Recipe, workspace: &Workspace) -> Result<Self, Problem> {
+        let prompt = |name: &str| {
+            let file = workspace.prompts.iter().find(|prompt| prompt.name.value == name);
+            file.map(|file| &file.prompt).ok_or_else(|| Problem::other(format!("the recipe names no prompt `{name}`")))
+        };
+        let forms: Vec<(&Prompt, f64)> =
+            recipe.prompts.iter().map(|(name, weight)| Ok((prompt(name)?, *weight))).collect::<Result<_, Problem>>()?;
+        let mix = |entries: &[MixEntry], forms: &[(&Prompt, f64)], prose: f64, held_out: bool| {
+            Mix::new(entries, forms, prose, held_out).map_err(Problem::other)
+        };
+        let direct = [(prompt(DIRECT)?, 1.0)];
+        let mut tasks = Vec::new();
+        for task in &workspace.tasks {
+            let Data::Generator(generator, values) = &task.data else { continue };
+            if recipe.mix.iter().any(|entry| entry.generator == generator.value) {
+                let parameters = values.iter().map(|(name, value, _)| (name.value.clone(), (*value, *value))).collect();
+                let entry = MixEntry { generator: generator.value.clone(), weight: 1.0, parameters };
+                tasks.push((task.name.value.clone(), mix(&[entry], &direct, 0.0, true)?));
             }
-            let workspace = config::load(None, &[])?;
-            let mut forms = Vec::new();
-            for (name, weight) in &recipe.prompts {
-                let file = workspace.prompts.iter().find(|prompt| prompt.name.value == *name);
-                forms.push((
-                    &file.ok_or_else(|| Problem::other(format!("the recipe names no prompt `{name}`")))?.prompt,
-                    *weight,
-                ));
-            }
-            // An unfinished training goes on only with the very text that it began with.
-            let corpus = blake3::hash(format!("{text}{}", json!(forms)).as_bytes()).to_hex().to_string();
-            let training = Mix::new(&recipe.mix, &forms, false).map_err(Problem::other)?;
-            let held_out = Mix::new(&recipe.mix, &forms, true).map_err(Problem::other)?;
-            let mut wanted: Vec<_> =
-                recipe.rungs.iter().filter(|(name, _)| rungs.is_empty() || rungs.contains(name)).collect();
-            // The longest first, so that no core is left alone with it at the end.
-            wanted.sort_by_key(|(_, training)| std::cmp::Reverse(training.tokens * training.shape.parameters() as u64));
-            wanted.par_iter().with_max_len(1).try_for_each(|(name, rung)| {
-                let state = out.join(name).join("training.safetensors");
-                let saved =
-                    if state.exists() { Trainer::restore(*rung, &corpus, &state).map_err(Problem::other)? } else { None };
-                let mut trainer = saved.unwrap_or_else(|| Trainer::new(*rung));
-                std::fs::create_dir_all(out.join(name)).map_err(Problem::other)?;
-                while trainer.steps() < trainer.total_steps() {
-                    let loss = trainer.step(&training);
-                    if trainer.steps().is_multiple_of(STEPS_BETWEEN_SAVES) {
-                        trainer.save(&corpus, &state).map_err(Problem::other)?;
-                        if !global.quiet {
-                            eprintln!("{name}: step {} of {}, loss {loss:.3}", trainer.steps(), trainer.total_steps());
-                        }
-                    }
-                }
-                let loss = trainer.evaluate(&held_out, EVALUATION_BATCHES);
-                let card = write(&out.join(name), name, &trainer, loss).map_err(Problem::other)?;
-                if state.exists() {
-                    std::fs::remove_file(&state).map_err(Problem::other)?;
-                }
-                eprintln!("{name}: done, held-out loss {:.4}", card.loss);
-                Ok::<_, Problem>(())
-            })?;
-            Ok(exit::DONE)
+        }
+        // The rungs are no part of it: to add one leaves the others as they are.
+        let decided = json!([recipe.mix, recipe.prose, forms]).to_string();
+        Ok(Self {
+            training: mix(&recipe.mix, &forms, recipe.prose, false)?,
+            mix: mix(&recipe.mix, &forms, 0.0, true)?,
+            tasks,
+            prose: mix(&[], &[], 1.0, true)?,
+            hash: blake3::hash(decided.as_bytes()).to_hex().to_string(),
+        })
+    }
+
+    fn losses(&self, trainer: &mut Trainer) -> Losses {
+        let mut round = |mix: &Mix, batches| (trainer.evaluate(mix, batches) * 1e5).round() / 1e5;
+        Losses {
+            loss: round(&self.mix, MIX_BATCHES),
+            loss_by_task: self.tasks.iter().map(|(name, mix)| (name.clone(), round(mix, TASK_BATCHES))).collect(),
+            loss_of_prose: round(&self.prose, TASK_BATCHES),
         }
     }
+}
+
+fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, global: &Global) -> Result<(), Problem> {
+    let name = rung.model(training.seed, None);
+    let state = out.join(&name).join("training.safetensors");
+    std::fs::create_dir_all(out.join(&name)).map_err(Problem::other)?;
+    let saved =
+        if state.exists() { Trainer::restore(training, &corpora.hash, &state).map_err(Problem::other)? } else { None };
+    let mut trainer = saved.unwrap_or_else(|| Trainer::new(training));
+    let total = trainer.total_steps();
+    // Only the first seed is kept along the way.
+    let halvings = if training.seed == rung.training.seed { rung.checkpoints } else { 0 };
+    let kept: Vec<u32> = (1..=halvings).map(|halving| total >> halving).filter(|&step| step > 0).collect();
+    let write = |trainer: &mut Trainer, step: Option<u32>| {
+        let name = rung.model(training.seed, step);
+        let command = format!("onset ladder train --rung {} --seed {}", rung.name, training.seed);
+        let losses = corpora.losses(trainer);
+        let description = Description { name: name.clone(), rung: rung.name.clone(), losses, command };
+        write(&out.join(&name), description, trainer).map_err(Problem::other)
+    };
+    let (begun, start) = (trainer.seconds(), trainer.steps());
+    while trainer.steps() < total {
+        let loss = trainer.step(&corpora.training);
+        let steps = trainer.steps();
+        if kept.contains(&steps) {
+            write(&mut trainer, Some(steps))?;
+        }
+        if steps.is_multiple_of(STEPS_BETWEEN_SAVES) {
+            trainer.save(&corpora.hash, &state).map_err(Problem::other)?;
+            if !global.quiet {
+                let per_step = (trainer.seconds() - begun) / f64::from(steps - start);
+                let rate = trainer.tokens() as f64 / f64::from(steps) / per_step;
+                let left = per_step * f64::from(total - steps);
+                eprintln!("{name}: step {steps} of {total}, loss {loss:.3}, {rate:.0} tokens/s, {left:.0} s to go");
+            }
+        }
+    }
+    let card = write(&mut trainer, None)?;
+    if state.exists() {
+        std::fs::remove_file(&state).map_err(Problem::other)?;
+    }
+    eprintln!("{name}: done, held-out loss {:.4}", card.losses.loss);
+    Ok(())
 }

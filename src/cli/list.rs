@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::diagnose::Problem;
 use super::print::println;
+use super::run::MODELS;
 use super::{Global, exit};
 use crate::schema::manual::{page, summary};
 use crate::{config, curves, ladder, prompting, providers, scorers, tasks, tools};
@@ -59,11 +60,11 @@ pub(super) fn list(kind: Option<Kind>, name: Option<&str>, file: Option<&Path>, 
         Kind::Providers => providers::PROVIDERS.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Curves => curves::CURVES.iter().map(|item| source(item.name(), item.source())).collect(),
         Kind::Tools => tools::TOOLS.iter().map(|item| source(item.name(), item.source())).collect(),
-        Kind::Models => ladder::cards()
+        Kind::Models => ladder::all_cards(Path::new(MODELS))
             .map_err(Problem::other)?
             .into_iter()
             .map(|card| {
-                let line = format!("{} parameters, {:.1e} FLOPs, loss {:.3}", card.params, card.flops, card.loss);
+                let line = format!("{} parameters, {:.1e} FLOPs, loss {:.3}", card.params, card.flops, card.losses.loss);
                 (card.name.clone(), line, format!("{:#}", json!(card)))
             })
             .collect(),

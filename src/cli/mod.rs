@@ -16,9 +16,11 @@ mod show;
 mod simulate;
 mod start;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::server::Hardships;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Exit codes, the same for every command.
@@ -201,6 +203,15 @@ enum Command {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: String,
+        /// Requests that are allowed in a minute, for testing clients.
+        #[arg(long, value_name = "REQUESTS")]
+        rpm: Option<NonZeroU32>,
+        /// Tokens that are allowed in a minute: those of the prompts, and the most that replies may have.
+        #[arg(long, value_name = "TOKENS")]
+        tpm: Option<NonZeroU32>,
+        /// Meet a quarter of the requests with faults, decided by this seed.
+        #[arg(long, value_name = "SEED")]
+        chaos: Option<u64>,
     },
     /// Train the ladder, or list its cards.
     Ladder {
@@ -279,7 +290,10 @@ pub fn main() -> ExitCode {
         Command::List { kind, name, config } => list::list(kind, name.as_deref(), config.as_deref(), global),
         Command::Init { directory } => start::init(&directory, global),
         Command::Simulate(grid) => simulate::run(&grid, global),
-        Command::Serve { listen } => serve::serve(&listen, global),
+        Command::Serve { listen, rpm, tpm, chaos } => {
+            let hardships = Hardships { requests_per_minute: rpm, tokens_per_minute: tpm, chaos };
+            serve::serve(&listen, hardships, global)
+        }
         Command::Ladder { action } => ladder::ladder(action, global),
     };
     match result {

@@ -28,7 +28,7 @@ pub(super) fn probe(name: Option<&str>, what: &What, global: &Global) -> Result<
     for spec in workspace.config.endpoints.iter().filter(|spec| name.is_none_or(|name| spec.name == name)) {
         let Some(planned) = plan.endpoint(&spec.name) else { continue };
         let Some(model) = plan.models.iter().find(|model| model.endpoint == spec.name) else { continue };
-        let transport = transport(spec, &plan)?;
+        let transport = transport(spec, &plan, workspace.directory())?;
         let identity = identity(&planned.endpoint, spec);
         let tried = runner::probe(&planned.endpoint, planned.provider, transport.as_ref(), &model.name, identity);
         let probe = runtime.block_on(tried);

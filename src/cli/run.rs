@@ -13,11 +13,11 @@ use super::probe::{identity, is_to_be_calibrated};
 use super::progress::Progress;
 use super::{Global, What, exit, output};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
-use crate::ladder::{Card, Model, cards, embedded};
-use crate::plan::{Plan, Selection};
+use crate::ladder::{Card, cards, cards_in, models};
+use crate::plan::{Ladder, Plan, Selection};
 use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
 use crate::schema::{Finding, ModelEntry, Outcome, Probe, Scale, Transport};
-use crate::server;
+use crate::server::{self, Hardships};
 use crate::store::{Store, Write};
 use crate::transport::{Header, InProcess, Network};
 
@@ -41,9 +41,12 @@ pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan),
         eprintln!("no config.toml here: running the built-in configuration (`onset init` writes it out)");
     }
     let workspace = config::load(file.as_deref(), &what.set)?;
-    let embedded: Vec<ModelEntry> = cards().map_err(Problem::other)?.into_iter().map(entry).collect();
+    let (built_in, local) =
+        (cards().map_err(Problem::other)?, cards_in(&workspace.directory().join(MODELS)).map_err(Problem::other)?);
+    let entries = |cards: Vec<Card>| cards.into_iter().map(entry).collect();
+    let ladder = Ladder { built_in: entries(built_in), local: entries(local) };
     let selection = Selection { only: what.only.clone(), samples: what.samples };
-    let mut plan = crate::plan::plan(&workspace, &embedded, &selection)?;
+    let mut plan = crate::plan::plan(&workspace, &ladder, &selection)?;
     if what.fresh {
         let unfinished = unfinished(&plan, &store_path(&what.out))?;
         let epoch = unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string());
@@ -73,24 +76,27 @@ fn entry(card: Card) -> ModelEntry {
         params: Some(card.params as f64),
         tokens: Some(card.tokens as f64),
         flops: Some(card.flops),
-        loss: Some(card.loss),
+        loss: Some(card.losses.loss),
         seed: Some(card.seed),
-        checkpoint: None,
+        checkpoint: card.step.map(u64::from),
     };
     ModelEntry { name: card.name, family: String::new(), endpoint: String::new(), scale, weights: Some(card.weights) }
 }
+
+/// Where the models of the ladder lie that are not part of the program, beside the configuration.
+pub(super) const MODELS: &str = "models";
 
 pub(super) fn store_path(out: &Path) -> PathBuf {
     out.join("onset.db")
 }
 
 /// What moves bytes to and from an endpoint.
-pub(super) fn transport(spec: &EndpointSpec, plan: &Plan) -> Result<Box<dyn Transport>, Problem> {
+pub(super) fn transport(spec: &EndpointSpec, plan: &Plan, directory: &Path) -> Result<Box<dyn Transport>, Problem> {
     let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
     if spec.base_url == EMBEDDED {
-        let wanted = |model: &Model| plan.models.iter().any(|entry| entry.name == model.card.name);
-        let models: Vec<Model> = embedded().map_err(Problem::other)?.into_iter().filter(wanted).collect();
-        return Ok(Box::new(InProcess(server::router(models))));
+        let wanted = |name: &str| plan.models.iter().any(|entry| entry.name == name);
+        let models = models(&directory.join(MODELS), wanted).map_err(Problem::other)?;
+        return Ok(Box::new(InProcess(server::router(models, Hardships::default()))));
     }
     let timeout = Duration::from_secs(spec.timeout_seconds);
     let mut headers = Vec::new();
@@ -107,12 +113,13 @@ pub(super) fn transport(spec: &EndpointSpec, plan: &Plan) -> Result<Box<dyn Tran
 fn gateway(
     spec: &EndpointSpec,
     plan: &Plan,
+    directory: &Path,
     limiter: Arc<Limiter>,
     spending: Arc<Spending>,
     retries: Retries,
 ) -> Result<Gateway, Problem> {
     let planned = plan.endpoint(&spec.name).ok_or_else(|| Problem::other(format!("no endpoint `{}`", spec.name)))?;
-    let transport = transport(spec, plan)?;
+    let transport = transport(spec, plan, directory)?;
     Ok(Gateway::new(planned.endpoint.clone(), planned.provider, transport, limiter, spending, retries))
 }
 
@@ -205,7 +212,14 @@ pub(super) fn run(
                 let limiter = limiters.entry(spec.account.clone()).or_insert_with(|| Arc::new(Limiter::new(limits)));
                 gateways.insert(
                     spec.name.clone(),
-                    Arc::new(gateway(spec, &plan, Arc::clone(limiter), Arc::clone(&spending), retries)?),
+                    Arc::new(gateway(
+                        spec,
+                        &plan,
+                        workspace.directory(),
+                        Arc::clone(limiter),
+                        Arc::clone(&spending),
+                        retries,
+                    )?),
                 );
             }
         }

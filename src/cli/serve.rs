@@ -1,12 +1,16 @@
 //! `onset serve`: the ladder behind an OpenAI-compatible API.
 
+use std::path::Path;
+
 use super::diagnose::Problem;
 use super::print::println;
+use super::run::MODELS;
 use super::{Global, exit};
+use crate::server::Hardships;
 use crate::{ladder, server};
 
-pub(super) fn serve(listen: &str, global: &Global) -> Result<u8, Problem> {
-    let models = ladder::embedded().map_err(Problem::other)?;
+pub(super) fn serve(listen: &str, hardships: Hardships, global: &Global) -> Result<u8, Problem> {
+    let models = ladder::models(Path::new(MODELS), |_| true).map_err(Problem::other)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen)
@@ -24,7 +28,7 @@ pub(super) fn serve(listen: &str, global: &Global) -> Result<u8, Problem> {
                 std::future::pending::<()>().await;
             }
         };
-        server::serve(listener, server::router(models), stop).await.map_err(Problem::other)
+        server::serve(listener, server::router(models, hardships), stop).await.map_err(Problem::other)
     })?;
     Ok(exit::DONE)
 }

@@ -231,6 +231,14 @@ pub struct Workspace {
     pub file: Option<PathBuf>,
 }
 
+impl Workspace {
+    /// The directory that the configuration lies in, and its tasks, prompts and models.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""))
+    }
+}
+
 /// Reads a configuration (the built-in one for `None`), the assignments of `--set` put over it, and all tasks and prompts.
 ///
 /// # Errors

@@ -14,13 +14,14 @@ macro_rules! shipped {
 
 /// Task files, in the order of listings.
 pub static SHIPPED_TASKS: &[(&str, &str)] = shipped!("tasks":
-    "addition-2", "addition-3", "addition-4", "subtraction-3", "multiplication-3", "modified-arithmetic", "reverse-5",
-    "lookup-1", "lookup-3", "word-in-context",
+    "addition-1", "addition-2", "addition-3", "addition-4", "addition-5", "subtraction-1", "subtraction-2", "subtraction-3",
+    "subtraction-4", "subtraction-5", "multiplication-3", "modular-arithmetic", "modified-arithmetic", "copy-8", "reverse-5",
+    "sort-5", "unscramble", "lookup-1", "lookup-3", "transliterate", "word-in-context",
 );
 
 /// Prompt files, in the order of listings.
 pub static SHIPPED_PROMPTS: &[(&str, &str)] =
-    shipped!("prompts": "zero-shot", "few-shot", "step-by-step", "scratchpad", "calculator");
+    shipped!("prompts": "zero-shot", "instruction", "few-shot", "step-by-step", "scratchpad", "calculator", "text-tool");
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! Checked against finite differences in the tests. By hand rather than by automatic differentiation because most rungs are
 //! so small that a framework's bookkeeping costs several times the arithmetic (docs/performance.md).
 
-use super::kernels::{Rotary, normalise, normalise_backward, sigmoid, softmax};
+use super::kernels::{Rotary, gated, gated_backward, normalise, normalise_backward, softmax, softmax_backward};
 use super::matmul::{View, Write, matmul};
 use super::shape::{Block, Layout, Shape, VOCABULARY};
 
@@ -42,6 +42,17 @@ struct Kept {
     product: Vec<f32>,
 }
 
+/// What the forward pass leaves behind the last block.
+struct Output {
+    loss: f64,
+    /// What the last block gave, the same normalised, and one over its root mean square.
+    x: Vec<f32>,
+    normal: Vec<f32>,
+    inverse: Vec<f32>,
+    /// The gradient of the loss by the logits.
+    d_logits: Vec<f32>,
+}
+
 /// Buffers and constants for training one model.
 #[derive(Debug)]
 pub(super) struct Differentiator {
@@ -51,8 +62,8 @@ pub(super) struct Differentiator {
     kept: Vec<Kept>,
 }
 
-fn fill(buffer: &mut Vec<f32>, len: usize) {
-    buffer.clear();
+/// Makes room for what is about to be written over.
+fn room(buffer: &mut Vec<f32>, len: usize) {
     buffer.resize(len, 0.0);
 }
 
@@ -66,8 +77,39 @@ impl Differentiator {
         }
     }
 
+    /// The weighted cross-entropy of a batch, in nats.
+    pub(super) fn loss(&mut self, parameters: &[f32], batch: &Batch) -> f64 {
+        self.forward(parameters, batch).loss
+    }
+
     /// Adds the gradient of the weighted cross-entropy (nats) to `gradient` and returns the loss.
     pub(super) fn loss_and_gradient(&mut self, parameters: &[f32], batch: &Batch, gradient: &mut [f32]) -> f64 {
+        let width = self.shape.width;
+        let rows = batch.inputs.len();
+        let Output { loss, x, normal, inverse, d_logits } = self.forward(parameters, batch);
+        let layout = self.layout.clone();
+        let embedding = View::new(&parameters[layout.embedding.clone()], VOCABULARY, width, width);
+        let d_logits = View::new(&d_logits, rows, VOCABULARY, VOCABULARY);
+        let d_table = &mut gradient[layout.embedding.clone()];
+        matmul(d_table, width, d_logits.transposed(), View::new(&normal, rows, width, width), 1.0, Write::Add);
+        let mut d_normal = vec![0.0; rows * width];
+        matmul(&mut d_normal, width, d_logits, embedding, 1.0, Write::Replace);
+        let mut d_x = vec![0.0; rows * width];
+        let gain = &parameters[layout.final_gain.clone()];
+        normalise_backward(&mut d_x, &mut gradient[layout.final_gain.clone()], &d_normal, &x, &inverse, gain);
+        for (block, kept) in layout.blocks.iter().zip(&self.kept).rev() {
+            backward_block(&self.shape, &self.rotary, parameters, block, kept, &mut d_x, gradient, batch.length);
+        }
+        let d_table = &mut gradient[layout.embedding];
+        for (&token, d_row) in batch.inputs.iter().zip(d_x.chunks_exact(width)) {
+            for (into, d) in d_table[usize::from(token) * width..][..width].iter_mut().zip(d_row) {
+                *into += d;
+            }
+        }
+        loss
+    }
+
+    fn forward(&mut self, parameters: &[f32], batch: &Batch) -> Output {
         let width = self.shape.width;
         let rows = batch.inputs.len();
         let table = &parameters[self.layout.embedding.clone()];
@@ -96,30 +138,14 @@ impl Differentiator {
             row[usize::from(target)] -= weight;
         }
 
-        let d_logits = View::new(&logits, rows, VOCABULARY, VOCABULARY);
-        let d_table = &mut gradient[layout.embedding.clone()];
-        matmul(d_table, width, d_logits.transposed(), View::new(&normal, rows, width, width), 1.0, Write::Add);
-        let mut d_normal = vec![0.0; rows * width];
-        matmul(&mut d_normal, width, d_logits, embedding, 1.0, Write::Replace);
-        let mut d_x = vec![0.0; rows * width];
-        normalise_backward(&mut d_x, &mut gradient[layout.final_gain.clone()], &d_normal, &x, &inverse, gain);
-        for (block, kept) in layout.blocks.iter().zip(&self.kept).rev() {
-            backward_block(&self.shape, &self.rotary, parameters, block, kept, &mut d_x, gradient, batch.length);
-        }
-        let d_table = &mut gradient[layout.embedding];
-        for (&token, d_row) in batch.inputs.iter().zip(d_x.chunks_exact(width)) {
-            for (into, d) in d_table[usize::from(token) * width..][..width].iter_mut().zip(d_row) {
-                *into += d;
-            }
-        }
-        loss
+        Output { loss, x, normal, inverse, d_logits: logits }
     }
 }
 
 /// `out = input * weight^T` for a weight stored as rows of outputs.
 fn project(out: &mut Vec<f32>, input: &[f32], weight: &[f32], inputs: usize, outputs: usize) {
     let rows = input.len() / inputs;
-    fill(out, rows * outputs);
+    room(out, rows * outputs);
     let weight = View::new(weight, outputs, inputs, inputs).transposed();
     matmul(out, outputs, View::new(input, rows, inputs, inputs), weight, 1.0, Write::Replace);
 }
@@ -151,9 +177,10 @@ fn forward_block(
 ) {
     let (width, feed) = (shape.width, shape.feed_forward);
     let rows = x.len() / width;
-    kept.input = x.to_vec();
-    fill(&mut kept.attention_normal, x.len());
-    fill(&mut kept.attention_inverse, rows);
+    kept.input.clear();
+    kept.input.extend_from_slice(x);
+    room(&mut kept.attention_normal, x.len());
+    room(&mut kept.attention_inverse, rows);
     normalise(&mut kept.attention_normal, &mut kept.attention_inverse, x, &parameters[block.attention_gain.clone()]);
     project(&mut kept.query, &kept.attention_normal, &parameters[block.query.clone()], width, width);
     project(&mut kept.key, &kept.attention_normal, &parameters[block.key.clone()], width, width);
@@ -165,8 +192,8 @@ fn forward_block(
 
     let head_width = shape.head_width();
     let scale = 1.0 / (head_width as f32).sqrt();
-    fill(&mut kept.probabilities, rows * shape.heads * length);
-    fill(&mut kept.mixed, x.len());
+    room(&mut kept.probabilities, rows * shape.heads * length);
+    room(&mut kept.mixed, x.len());
     for (index, probabilities) in kept.probabilities.chunks_exact_mut(length * length).enumerate() {
         let offset = index / shape.heads * length * width + index % shape.heads * head_width;
         for start in (0..length).step_by(ATTENTION_BLOCK) {
@@ -188,13 +215,15 @@ fn forward_block(
 
     let output = View::new(&parameters[block.output.clone()], width, width, width).transposed();
     matmul(x, width, View::new(&kept.mixed, rows, width, width), output, 1.0, Write::Add);
-    kept.middle = x.to_vec();
-    fill(&mut kept.feed_normal, x.len());
-    fill(&mut kept.feed_inverse, rows);
+    kept.middle.clear();
+    kept.middle.extend_from_slice(x);
+    room(&mut kept.feed_normal, x.len());
+    room(&mut kept.feed_inverse, rows);
     normalise(&mut kept.feed_normal, &mut kept.feed_inverse, x, &parameters[block.feed_gain.clone()]);
     project(&mut kept.gate, &kept.feed_normal, &parameters[block.gate.clone()], width, feed);
     project(&mut kept.up, &kept.feed_normal, &parameters[block.up.clone()], width, feed);
-    kept.product = kept.gate.iter().zip(&kept.up).map(|(&gate, &up)| gate * sigmoid(gate) * up).collect();
+    room(&mut kept.product, rows * feed);
+    gated(&mut kept.product, &kept.gate, &kept.up);
     let down = View::new(&parameters[block.down.clone()], width, feed, feed).transposed();
     matmul(x, width, View::new(&kept.product, rows, feed, feed), down, 1.0, Write::Add);
 }
@@ -217,13 +246,8 @@ fn backward_block(
     let mut d_product = vec![0.0; rows * feed];
     let d_down = &mut gradient[block.down.clone()];
     project_backward(&mut d_product, d_down, d_x, &kept.product, weight(&block.down), feed, width);
-    let (mut d_gate, mut d_up) = (vec![0.0; rows * feed], vec![0.0; rows * feed]);
-    for index in 0..d_product.len() {
-        let (gate, up, d) = (kept.gate[index], kept.up[index], d_product[index]);
-        let s = sigmoid(gate);
-        d_up[index] = d * gate * s;
-        d_gate[index] = d * up * s * (1.0 + gate * (1.0 - s));
-    }
+    let (mut d_gate, mut d_up) = (kept.gate.clone(), kept.up.clone());
+    gated_backward(&mut d_gate, &mut d_up, &d_product);
     let mut d_normal = vec![0.0; rows * width];
     for (range, d_out) in [(&block.gate, &d_gate), (&block.up, &d_up)] {
         let d_weight = &mut gradient[range.clone()];
@@ -252,10 +276,7 @@ fn backward_block(
             for row in 0..count {
                 let weights = &probabilities[(start + row) * length..][..end];
                 let d_row = &mut d_scores[row * length..][..end];
-                let dot: f32 = weights.iter().zip(d_row.iter()).map(|(p, d)| p * d).sum();
-                for (d, p) in d_row.iter_mut().zip(weights) {
-                    *d = p * (*d - dot);
-                }
+                softmax_backward(d_row, weights);
             }
             let d_scores = View::new(&d_scores, count, end, length);
             let key = View::new(&kept.key[offset..], end, head_width, width);

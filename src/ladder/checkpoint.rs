@@ -1,6 +1,6 @@
 //! Checkpoints on disk and in the binary: Hugging Face's layout, with half-precision weights and a card.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use half::f16;
@@ -12,30 +12,64 @@ use super::shape::{BEGIN, Shape, VOCABULARY};
 use super::train::{Trainer, Training};
 
 /// Version of the card's format.
-const CARD_VERSION: u32 = 1;
+const CARD_VERSION: u32 = 2;
 
 /// What a rung is and how it came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Card {
     /// Version of this format.
     pub version: u32,
     /// Name of the model.
     pub name: String,
+    /// The size it is one of: other seeds and states during training share it.
+    pub rung: String,
     /// Its dimensions.
     pub shape: Shape,
     /// Number of parameters, embeddings included.
     pub params: u64,
+    /// Number of parameters without the embedding, which is also the output layer.
+    pub params_without_embedding: u64,
     /// Training tokens.
     pub tokens: u64,
-    /// Training compute, `6 * params * tokens`.
+    /// Training compute, `6 * params * tokens`: attention over the context is not counted.
     pub flops: f64,
-    /// Cross-entropy of the replies in held-out documents, in nats per token.
-    pub loss: f64,
     /// Seed of the weights and of the order of the documents.
     pub seed: u64,
+    /// Steps after which this state was taken, for one that is not the last.
+    pub step: Option<u32>,
+    /// What it knows.
+    #[serde(flatten)]
+    pub losses: Losses,
+    /// The command that makes it again.
+    pub command: String,
+    /// How long the training took, in seconds of one core.
+    pub seconds: f64,
     /// BLAKE3 of the weights file, in hexadecimal.
     pub weights: String,
+}
+
+/// Cross-entropies of text that was held out of the training, in nats per token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Of the replies in the training mix.
+    pub loss: f64,
+    /// Of the direct answers of each task.
+    pub loss_by_task: BTreeMap<String, f64>,
+    /// Of sentences that ask nothing: what the perplexity of WikiText is to a larger model.
+    pub loss_of_prose: f64,
+}
+
+/// What a checkpoint is called and how it is described.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Name of the model.
+    pub name: String,
+    /// The size it is one of.
+    pub rung: String,
+    /// What it knows.
+    pub losses: Losses,
+    /// The command that makes it again.
+    pub command: String,
 }
 
 /// The files of a checkpoint that could not be read or written.
@@ -67,6 +101,45 @@ pub enum CheckpointError {
     },
 }
 
+impl Card {
+    /// Reads a card; `name` says whose it is where it cannot be read.
+    ///
+    /// # Errors
+    /// When it is no card, of another version, or its dimensions do not fit together.
+    pub fn read(name: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let bad = |reason: String| CheckpointError::Card { name: name.to_owned(), reason };
+        let card: Self = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        if card.version != CARD_VERSION {
+            return Err(bad(format!("its version is {}, this program reads {CARD_VERSION}", card.version)));
+        }
+        if card.shape.is_valid() { Ok(card) } else { Err(bad("its dimensions do not fit together".to_owned())) }
+    }
+}
+
+#[cfg(test)]
+impl Card {
+    /// The card of a model that was never trained.
+    pub(crate) fn unmeasured(name: &str, shape: Shape) -> Self {
+        let params = shape.parameters() as u64;
+        Self {
+            version: CARD_VERSION,
+            name: name.to_owned(),
+            rung: name.to_owned(),
+            shape,
+            params,
+            params_without_embedding: params - (VOCABULARY * shape.width) as u64,
+            tokens: 0,
+            flops: 0.0,
+            seed: 0,
+            step: None,
+            losses: Losses { loss: 0.0, loss_by_task: BTreeMap::new(), loss_of_prose: 0.0 },
+            command: String::new(),
+            seconds: 0.0,
+            weights: String::new(),
+        }
+    }
+}
+
 /// A model ready to be run.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -77,20 +150,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model from the bytes of its card and of its weights.
+    /// Reads a model from the bytes of its weights.
     ///
     /// # Errors
-    /// When the card is not readable, or the weights are not the ones it names.
-    pub fn read(name: &str, card: &[u8], weights: &[u8]) -> Result<Self, CheckpointError> {
-        let card_error = |reason: String| CheckpointError::Card { name: name.to_owned(), reason };
-        let weights_error = |reason: String| CheckpointError::Weights { name: name.to_owned(), reason };
-        let card: Card = serde_json::from_slice(card).map_err(|error| card_error(error.to_string()))?;
-        if card.version != CARD_VERSION {
-            return Err(card_error(format!("its version is {}, this program reads {CARD_VERSION}", card.version)));
-        }
-        if !card.shape.is_valid() {
-            return Err(card_error("its dimensions do not fit together".to_owned()));
-        }
+    /// When the weights are not the ones that the card names.
+    pub fn read(card: Card, weights: &[u8]) -> Result<Self, CheckpointError> {
+        let weights_error = |reason: String| CheckpointError::Weights { name: card.name.clone(), reason };
         if blake3::hash(weights).to_hex().as_str() != card.weights {
             return Err(weights_error("their hash is not the one on the card".to_owned()));
         }
@@ -108,11 +173,13 @@ impl Model {
     }
 }
 
-/// Writes a trained rung as a checkpoint: `config.json`, `model.safetensors`, `tokenizer.json`, `card.json` and a `README.md`.
+/// Writes a trained rung as a checkpoint: `config.json`, `model.safetensors`, `tokenizer.json`, `card.json`, `README.md` and the
+/// losses of the training, `loss.csv`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(directory: &Path, name: &str, trainer: &Trainer, loss: f64) -> Result<Card, CheckpointError> {
+pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> Result<Card, CheckpointError> {
+    let Description { name, rung, losses, command } = description;
     let Training { shape, seed, .. } = trainer.training();
     let layout = shape.layout();
     let halves: Vec<u8> = trainer.parameters().iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
@@ -127,17 +194,22 @@ pub fn write(directory: &Path, name: &str, trainer: &Trainer, loss: f64) -> Resu
         .collect();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let weights = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| CheckpointError::Weights { name: name.to_owned(), reason: error.to_string() })?;
+        .map_err(|error| CheckpointError::Weights { name: name.clone(), reason: error.to_string() })?;
     let (params, tokens) = (layout.len as u64, trainer.tokens());
     let card = Card {
         version: CARD_VERSION,
-        name: name.to_owned(),
+        name,
+        rung,
         shape,
         params,
+        params_without_embedding: params - layout.embedding.len() as u64,
         tokens,
         flops: 6.0 * params as f64 * tokens as f64,
-        loss,
         seed,
+        step: (trainer.steps() < trainer.total_steps()).then(|| trainer.steps()),
+        losses,
+        command,
+        seconds: (trainer.seconds() * 10.0).round() / 10.0,
         weights: blake3::hash(&weights).to_hex().to_string(),
     };
     let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
@@ -149,6 +221,7 @@ pub fn write(directory: &Path, name: &str, trainer: &Trainer, loss: f64) -> Resu
         ("tokenizer.json", pretty(&tokenizer())),
         ("card.json", pretty(&json!(card))),
         ("README.md", readme(&card).into_bytes()),
+        ("loss.csv", trainer.curve().into_bytes()),
     ] {
         let path = directory.join(file);
         std::fs::write(&path, bytes).map_err(|error| io(&path, error))?;
@@ -206,16 +279,16 @@ fn tokenizer() -> serde_json::Value {
 
 fn readme(card: &Card) -> String {
     let Shape { width, layers, heads, feed_forward, context } = card.shape;
-    let Card { name, params, tokens, flops, loss, seed, .. } = card;
+    let Card { name, params, tokens, flops, losses: Losses { loss, .. }, seed, command, .. } = card;
     format!(
         "---\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n# {name}\n\n\
         One rung of the ladder that onset trains, ships and serves: a Llama-architecture transformer with tied embeddings and one \
-        token per ASCII character, trained on procedural arithmetic, look-up, reversal and word-in-context problems answered \
-        directly, by worked steps and with a calculator. Of use for measuring how abilities begin with scale; of none for \
+        token per ASCII character, trained on procedural problems of arithmetic, letters and words, answered directly, by worked \
+        steps and with tools. Of use for measuring how abilities begin with scale; of none for \
         anything else.\n\n\
         | | |\n|---|---|\n| parameters | {params} |\n| training tokens | {tokens} |\n| training FLOPs (6ND) | {flops:.3e} |\n\
         | held-out cross-entropy of replies, nats per token | {loss:.4} |\n| seed | {seed} |\n\
         | width, layers, heads, feed-forward, context | {width}, {layers}, {heads}, {feed_forward}, {context} |\n\n\
-        Trained by `onset ladder train` after `models/recipe.toml`; the split keeps every problem that a task asks out of training.\n"
+        Made by `{command}` after `models/recipe.toml`; the split keeps every problem that a task asks out of training.\n"
     )
 }

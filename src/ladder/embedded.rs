@@ -24,44 +24,70 @@ macro_rules! rungs {
 static RUNGS: &[Rung] =
     rungs!["ladder-5k", "ladder-9k", "ladder-31k", "ladder-64k", "ladder-117k", "ladder-209k", "ladder-455k", "ladder-1m",];
 
-/// The models that are part of the program, from the smallest to the largest.
-///
-/// # Errors
-/// When a checkpoint is damaged, which a test excludes.
-pub fn embedded() -> Result<Vec<Model>, CheckpointError> {
-    RUNGS.iter().map(|rung| Model::read(rung.name, rung.card, rung.weights)).collect()
-}
-
-/// The cards of the models that are part of the program, without reading their weights.
+/// The cards of the models that are part of the program, from the smallest to the largest.
 ///
 /// # Errors
 /// When a card is damaged, which a test excludes.
 pub fn cards() -> Result<Vec<Card>, CheckpointError> {
-    let read = |rung: &Rung| {
-        serde_json::from_slice(rung.card)
-            .map_err(|error| CheckpointError::Card { name: rung.name.to_owned(), reason: error.to_string() })
-    };
-    RUNGS.iter().map(read).collect()
+    RUNGS.iter().map(|rung| Card::read(rung.name, rung.card)).collect()
 }
 
-/// The models in the subdirectories of a directory that hold a `card.json`, from the smallest to the largest.
+/// The cards of the models in the subdirectories of a directory, the smallest and least trained first; none where there is no such
+/// directory.
 ///
 /// # Errors
-/// When a file cannot be read, or a checkpoint is damaged.
-pub fn load(directory: &Path) -> Result<Vec<Model>, CheckpointError> {
+/// When a card cannot be read.
+pub fn cards_in(directory: &Path) -> Result<Vec<Card>, CheckpointError> {
     let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
-    let read = |path: &Path| std::fs::read(path).map_err(|error| io(path, error));
-    let mut models = Vec::new();
+    let mut cards = Vec::new();
+    if !directory.is_dir() {
+        return Ok(cards);
+    }
     for entry in std::fs::read_dir(directory).map_err(|error| io(directory, error))? {
-        let path = entry.map_err(|error| io(directory, error))?.path();
-        let card = path.join("card.json");
-        if card.is_file() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            models.push(Model::read(&name, &read(&card)?, &read(&path.join("model.safetensors"))?)?);
+        let path = entry.map_err(|error| io(directory, error))?.path().join("card.json");
+        if path.is_file() {
+            let name = path.display().to_string();
+            cards.push(Card::read(&name, &std::fs::read(&path).map_err(|error| io(&path, error))?)?);
         }
     }
     // By name among equals, since the order of a directory is arbitrary.
-    models.sort_by(|a, b| (a.card.params, &a.card.name).cmp(&(b.card.params, &b.card.name)));
+    cards.sort_by(|a, b| (a.params, a.tokens, &a.name).cmp(&(b.params, b.tokens, &b.name)));
+    Ok(cards)
+}
+
+/// The cards of all models: of a directory, and those that are part of the program and that it does not hold.
+///
+/// # Errors
+/// When a card cannot be read.
+pub fn all_cards(directory: &Path) -> Result<Vec<Card>, CheckpointError> {
+    let mut all = cards_in(directory)?;
+    for card in cards()? {
+        if !all.iter().any(|other| other.name == card.name) {
+            all.push(card);
+        }
+    }
+    all.sort_by(|a, b| (a.params, a.tokens, &a.name).cmp(&(b.params, b.tokens, &b.name)));
+    Ok(all)
+}
+
+/// The wanted models: of a directory, and those that are part of the program and that it does not hold.
+///
+/// # Errors
+/// When a file cannot be read, or a checkpoint is damaged.
+pub fn models(directory: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Model>, CheckpointError> {
+    let mut models = Vec::new();
+    for card in cards_in(directory)?.into_iter().filter(|card| wanted(&card.name)) {
+        let path = directory.join(&card.name).join("model.safetensors");
+        let weights =
+            std::fs::read(&path).map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })?;
+        models.push(Model::read(card, &weights)?);
+    }
+    for rung in RUNGS.iter().filter(|rung| wanted(rung.name)) {
+        if !models.iter().any(|model| model.card.name == rung.name) {
+            models.push(Model::read(Card::read(rung.name, rung.card)?, rung.weights)?);
+        }
+    }
+    models.sort_by(|a, b| (a.card.params, a.card.tokens, &a.card.name).cmp(&(b.card.params, b.card.tokens, &b.card.name)));
     Ok(models)
 }
 
@@ -71,18 +97,20 @@ mod tests {
 
     #[test]
     fn every_rung_is_readable_named_and_in_order() {
-        let models = embedded().unwrap();
+        let nowhere = tempfile::tempdir().unwrap();
+        let models = models(nowhere.path(), |_| true).unwrap();
         assert_eq!(models.iter().map(|model| model.card.clone()).collect::<Vec<_>>(), cards().unwrap());
         assert!(models.is_sorted_by(|a, b| a.card.params < b.card.params));
         assert!(RUNGS.iter().zip(&models).all(|(rung, model)| rung.name == model.card.name));
     }
 
     #[test]
-    fn a_directory_gives_the_same_models() {
-        let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models")).unwrap();
-        for (a, b) in loaded.iter().zip(embedded().unwrap()) {
-            assert_eq!(a.card, b.card);
-            assert_eq!(a.parameters, b.parameters);
+    fn every_model_of_the_repository_is_what_its_card_says() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let loaded = models(&directory, |_| true).unwrap();
+        for rung in cards().unwrap() {
+            assert!(loaded.iter().any(|model| model.card == rung), "{}", rung.name);
         }
+        assert!(loaded.iter().all(|model| model.parameters.len() as u64 == model.card.params));
     }
 }

@@ -41,6 +41,8 @@ pub struct Generate {
     pub seed: u64,
     /// Alternatives to report for each token.
     pub top_logprobs: u8,
+    /// What is added to the logits of some tokens.
+    pub bias: Vec<(u8, f32)>,
 }
 
 /// What is wanted of the model.
@@ -210,6 +212,13 @@ impl Sequence {
             return;
         }
         let Some(generate) = &self.job.generate else { return };
+        let biased: Vec<f32>;
+        let logits = if generate.bias.is_empty() {
+            logits
+        } else {
+            biased = sampling::biased(logits, &generate.bias);
+            &biased
+        };
         let drawn = sampling::sample(logits, generate.temperature, &mut self.rng);
         self.drawn += 1;
         if drawn == BEGIN {

@@ -17,8 +17,8 @@ mod progress;
 mod shape;
 mod train;
 
-pub use checkpoint::{Card, CheckpointError, Model, write};
-pub use embedded::{cards, embedded, load};
+pub use checkpoint::{Card, CheckpointError, Description, Losses, Model, write};
+pub use embedded::{all_cards, cards, cards_in, models};
 pub use engine::{Engine, Event, Finish, Finished, Generate, Job, JobError, PROMPT_TOP, PromptScore, TokenScore};
 pub use shape::{BEGIN, Shape, VOCABULARY};
 pub use train::{Corpus, Document, Trainer, Training};

@@ -7,8 +7,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::checkpoint::CheckpointError;
 use super::train::{Trainer, Training};
 
-/// The names of the three vectors of a training state.
-const VECTORS: [&str; 3] = ["parameters", "mean", "square"];
+/// The names of the vectors of a training state.
+const VECTORS: [&str; 4] = ["parameters", "mean", "square", "losses"];
 
 /// What a state belongs to.
 fn identity(training: Training, corpus: &str) -> String {
@@ -24,14 +24,19 @@ impl Trainer {
         let io = |source| CheckpointError::Io { path: path.display().to_string(), source };
         let bad = |reason: String| CheckpointError::Weights { name: path.display().to_string(), reason };
         let bytes = |vector: &[f32]| vector.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-        let vectors = [bytes(&self.parameters), bytes(&self.optimizer.mean), bytes(&self.optimizer.square)];
+        let vectors =
+            [bytes(&self.parameters), bytes(&self.optimizer.mean), bytes(&self.optimizer.square), bytes(&self.losses)];
         let mut views = Vec::new();
         for (name, data) in VECTORS.iter().zip(&vectors) {
             let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).map_err(|error| bad(error.to_string()))?;
             views.push((*name, view));
         }
         let training = identity(self.training(), corpus);
-        let metadata = [("training".to_owned(), training), ("steps".to_owned(), self.steps().to_string())];
+        let metadata = [
+            ("training".to_owned(), training),
+            ("steps".to_owned(), self.steps().to_string()),
+            ("seconds".to_owned(), self.seconds.to_string()),
+        ];
         let file = safetensors::serialize(views, Some(metadata.into())).map_err(|error| bad(error.to_string()))?;
         let temporary = path.with_extension("new");
         std::fs::write(&temporary, file).and_then(|()| std::fs::rename(&temporary, path)).map_err(io)
@@ -53,8 +58,11 @@ impl Trainer {
         trainer.optimizer.steps = known("steps")
             .and_then(|steps| steps.parse().ok())
             .ok_or_else(|| bad("it does not say how far it is".to_owned()))?;
+        trainer.seconds = known("seconds").and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
+        trainer.losses = vec![0.0; trainer.optimizer.steps as usize];
         let tensors = safetensors::SafeTensors::deserialize(&file).map_err(|error| bad(error.to_string()))?;
-        let vectors = [&mut trainer.parameters, &mut trainer.optimizer.mean, &mut trainer.optimizer.square];
+        let vectors =
+            [&mut trainer.parameters, &mut trainer.optimizer.mean, &mut trainer.optimizer.square, &mut trainer.losses];
         for (name, vector) in VECTORS.iter().zip(vectors) {
             let view = tensors.tensor(name).map_err(|error| bad(error.to_string()))?;
             let values: Vec<f32> =
@@ -104,6 +112,7 @@ mod tests {
             resumed.step(&Letters);
         }
         assert_eq!(whole.parameters(), resumed.parameters());
+        assert_eq!(whole.curve(), resumed.curve());
         assert!(Trainer::restore(Training { seed: 4, ..training }, "letters", &path).unwrap().is_none());
         assert!(Trainer::restore(training, "digits", &path).unwrap().is_none());
     }

@@ -1,5 +1,7 @@
 //! Training one rung: a pure function of its shape, its seed and the documents it is given.
 
+use std::time::Instant;
+
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ const DECAY: f32 = 0.5;
 const PEAK_RATE: f32 = 1e-2;
 /// Sequences per step.
 const SEQUENCES: usize = 3;
+
+/// Steps that make one row of a loss curve.
+const CURVE_STEPS: usize = 10;
 
 /// A document to train on: its text, and which of its bytes stand in a reply.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +62,10 @@ pub struct Trainer {
     training: Training,
     pub(super) parameters: Vec<f32>,
     pub(super) optimizer: Optimizer,
+    /// The loss of every step so far.
+    pub(super) losses: Vec<f32>,
+    /// Seconds spent on steps so far.
+    pub(super) seconds: f64,
     differentiator: Differentiator,
     gradient: Vec<f32>,
 }
@@ -86,6 +95,8 @@ impl Trainer {
             training,
             parameters,
             optimizer: Optimizer::new(len),
+            losses: Vec::new(),
+            seconds: 0.0,
             differentiator: Differentiator::new(training.shape),
             gradient: vec![0.0; len],
         }
@@ -114,6 +125,32 @@ impl Trainer {
         u64::from(self.steps()) * self.tokens_per_step()
     }
 
+    /// Seconds spent on steps so far, those before an interruption included.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// The loss along the training as CSV: `step,tokens,loss,rate`, each row the mean of ten steps.
+    #[must_use]
+    pub fn curve(&self) -> String {
+        let mut text = "step,tokens,loss,rate\n".to_owned();
+        for (index, losses) in self.losses.chunks(CURVE_STEPS).enumerate() {
+            let step = index * CURVE_STEPS + losses.len();
+            let (tokens, rate) =
+                (step as u64 * self.tokens_per_step(), self.rate(u32::try_from(step).unwrap_or(u32::MAX) - 1));
+            let loss = losses.iter().sum::<f32>() / losses.len() as f32;
+            text.push_str(&format!("{step},{tokens},{loss:.4},{rate:.2e}\n"));
+        }
+        text
+    }
+
+    /// The learning rate of a step: a short rise, a level half, and a fall to almost nothing.
+    fn rate(&self, step: u32) -> f32 {
+        let progress = step as f32 / self.total_steps() as f32;
+        PEAK_RATE * (progress / WARM_UP).min((1.0 - progress) / DECAY).clamp(0.01, 1.0)
+    }
+
     /// What is trained.
     #[must_use]
     pub fn training(&self) -> Training {
@@ -128,24 +165,24 @@ impl Trainer {
 
     /// Makes one step and returns the loss on its batch, in nats per token, prompt tokens weighing a tenth.
     pub fn step(&mut self, corpus: &dyn Corpus) -> f64 {
+        let start = Instant::now();
         let batch = self.batch(corpus, self.training.seed, u64::from(self.optimizer.steps), PROMPT_WEIGHT);
         self.gradient.fill(0.0);
         let loss = self.differentiator.loss_and_gradient(&self.parameters, &batch, &mut self.gradient);
-        let progress = self.optimizer.steps as f32 / self.total_steps() as f32;
-        let rate = PEAK_RATE * (progress / WARM_UP).min((1.0 - progress) / DECAY).clamp(0.01, 1.0);
-        let layout = self.training.shape.layout();
+        let (layout, rate) = (self.training.shape.layout(), self.rate(self.optimizer.steps));
         self.optimizer.step(&layout, &mut self.parameters, &self.gradient, rate);
+        self.losses.push(loss as f32);
+        self.seconds += start.elapsed().as_secs_f64();
         loss
     }
 
     /// Cross-entropy of the replies of `batches` batches of another corpus, in nats per token; changes nothing.
     pub fn evaluate(&mut self, corpus: &dyn Corpus, batches: u64) -> f64 {
-        let mut unused = vec![0.0; self.parameters.len()];
         let mut sum = 0.0_f64;
         for index in 0..batches {
             // The same documents for every rung and seed, so that their losses can be compared.
             let batch = self.batch(corpus, 0, index, 0.0);
-            sum += self.differentiator.loss_and_gradient(&self.parameters, &batch, &mut unused);
+            sum += self.differentiator.loss(&self.parameters, &batch);
         }
         sum / batches as f64
     }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use rand::{Rng, RngExt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::prose;
 use crate::ladder::{Corpus, Document};
 use crate::prompting::template::{Template, TemplateError, uses};
 use crate::schema::{Generator, Parameters, Problem, Prompt, Sample};
@@ -17,7 +18,7 @@ use crate::tasks::generators::{find, is_held_out};
 const EPISODE: usize = 6;
 
 /// One generator of the mix, with the range of each of its parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MixEntry {
     /// The generator.
     pub generator: String,
@@ -47,7 +48,8 @@ struct Form {
     shot: Template,
     ask: Template,
     needs_steps: bool,
-    needs_expression: bool,
+    /// The tool whose expressions it shows.
+    tool: Option<String>,
     single: bool,
     call_close: Option<String>,
 }
@@ -56,6 +58,8 @@ struct Form {
 pub struct Mix {
     entries: Vec<(f64, &'static dyn Generator, Ranges)>,
     forms: Vec<Form>,
+    /// How often a document is prose, against the weights of the generators.
+    prose: f64,
     held_out: bool,
 }
 
@@ -66,11 +70,11 @@ impl std::fmt::Debug for Mix {
 }
 
 impl Mix {
-    /// A mix of generators, put in the given forms; of held-out problems only, or of all others.
+    /// A mix of generators, put in the given forms, and of prose; of held-out problems only, or of all others.
     ///
     /// # Errors
     /// When a generator does not exist or a template does not parse.
-    pub fn new(entries: &[MixEntry], forms: &[(&Prompt, f64)], held_out: bool) -> Result<Self, CorpusError> {
+    pub fn new(entries: &[MixEntry], forms: &[(&Prompt, f64)], prose: f64, held_out: bool) -> Result<Self, CorpusError> {
         let entries = entries
             .iter()
             .map(|entry| {
@@ -94,32 +98,36 @@ impl Mix {
                     shot: compile(&prompt.shot)?,
                     ask: compile(&prompt.ask)?,
                     needs_steps: uses(&prompt.shot, "steps"),
-                    needs_expression: uses(&prompt.shot, "expression"),
+                    tool: prompt.tool.clone().filter(|_| uses(&prompt.shot, "expression")),
                     single: prompt.shots == 0,
                     call_close: prompt.call.as_ref().map(|(_, close)| close.clone()),
                 })
             })
             .collect::<Result<_, CorpusError>>()?;
-        Ok(Self { entries, forms, held_out })
+        Ok(Self { entries, forms, prose, held_out })
     }
 }
 
 impl Corpus for Mix {
     fn document(&self, rng: &mut dyn Rng) -> Document {
+        let total: f64 = self.entries.iter().map(|entry| entry.0).sum();
+        if rng.random::<f64>() * (total + self.prose) >= total {
+            return prose::document(self.held_out, rng);
+        }
         let mut document = Document::default();
         let Some((_, generator, ranges)) = pick(&self.entries, |entry| entry.0, rng) else { return document };
         let parameters =
             Parameters(ranges.iter().map(|(name, &(low, high))| (name.clone(), rng.random_range(low..=high))).collect());
         let draw = |rng: &mut dyn Rng| loop {
             let problem = generator.problem(&parameters, rng);
-            if is_held_out(generator.name(), &problem.identity) == self.held_out {
+            if is_held_out(&problem.identity) == self.held_out {
                 return sample_of(problem);
             }
         };
         let first = draw(rng);
         let fits = |form: &Form| {
-            let fits =
-                (!form.needs_steps || first.steps.is_some()) && (!form.needs_expression || first.expression.is_some());
+            let has_tool = |tool: &String| tool == generator.tool() && first.expression.is_some();
+            let fits = (!form.needs_steps || first.steps.is_some()) && form.tool.as_ref().is_none_or(has_tool);
             if fits { form.weight } else { 0.0 }
         };
         let Some(form) = pick(&self.forms, fits, rng) else { return document };

@@ -1,6 +1,7 @@
 //! From what was written to what will be asked: every name resolved, every pair of task and prompt checked, every sample drawn.
 
 pub mod corpus;
+mod prose;
 pub mod recipe;
 mod resolve;
 
@@ -16,7 +17,7 @@ use crate::schema::{
 };
 use crate::scorers;
 
-pub use resolve::{Selection, plan};
+pub use resolve::{Ladder, Selection, plan};
 
 /// Version of the manifest's format.
 pub const MANIFEST_VERSION: u32 = 1;

@@ -16,17 +16,43 @@ pub struct RecipeError(String);
 #[derive(Debug, Clone)]
 pub struct Recipe {
     /// The rungs, the smallest first.
-    pub rungs: Vec<(String, Training)>,
+    pub rungs: Vec<Rung>,
     /// The generators of the mix.
     pub mix: Vec<MixEntry>,
     /// The prompt files of the mix, with their weights.
     pub prompts: BTreeMap<String, f64>,
+    /// How often a document is prose, against the generators.
+    pub prose: f64,
+}
+
+/// A size of the ladder.
+#[derive(Debug, Clone)]
+pub struct Rung {
+    /// Its name.
+    pub name: String,
+    /// How it is trained; the seed is the first of its seeds.
+    pub training: Training,
+    /// How many seeds it is trained with.
+    pub seeds: u64,
+    /// How often its first seed is kept along the way: after a half of the tokens, a quarter, and so on.
+    pub checkpoints: u32,
+}
+
+impl Rung {
+    /// The name of a model of this rung: the first seed bears that of the rung.
+    #[must_use]
+    pub fn model(&self, seed: u64, step: Option<u32>) -> String {
+        let seed = if seed == self.training.seed { String::new() } else { format!("-seed-{seed}") };
+        let step = step.map(|step| format!("-step-{step}")).unwrap_or_default();
+        format!("{}{seed}{step}", self.name)
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     context: usize,
+    prose: f64,
     prompts: BTreeMap<String, f64>,
     mix: Vec<BTreeMap<String, toml::Value>>,
     rungs: Vec<RawRung>,
@@ -41,8 +67,14 @@ struct RawRung {
     heads: usize,
     feed_forward: usize,
     tokens: u64,
+    #[serde(default = "one")]
+    seeds: u64,
     #[serde(default)]
-    seed: u64,
+    checkpoints: u32,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl Recipe {
@@ -56,17 +88,17 @@ impl Recipe {
             .rungs
             .into_iter()
             .map(|rung| {
-                let RawRung { name, width, layers, heads, feed_forward, tokens, seed } = rung;
+                let RawRung { name, width, layers, heads, feed_forward, tokens, seeds, checkpoints } = rung;
                 let shape = Shape { width, layers, heads, feed_forward, context: raw.context };
                 if shape.is_valid() {
-                    Ok((name, Training { shape, tokens, seed }))
+                    Ok(Rung { name, training: Training { shape, tokens, seed: 0 }, seeds, checkpoints })
                 } else {
                     Err(RecipeError(format!("the dimensions of `{name}` do not fit together")))
                 }
             })
             .collect::<Result<_, _>>()?;
         let mix = raw.mix.into_iter().map(mix_entry).collect::<Result<_, _>>()?;
-        Ok(Self { rungs, mix, prompts: raw.prompts })
+        Ok(Self { rungs, mix, prompts: raw.prompts, prose: raw.prose })
     }
 }
 

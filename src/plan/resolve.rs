@@ -27,16 +27,33 @@ pub struct Selection {
     pub samples: Option<usize>,
 }
 
+/// The models behind `embedded:` addresses.
+#[derive(Debug, Clone, Default)]
+pub struct Ladder {
+    /// Those inside the program: what `models = "all"` means.
+    pub built_in: Vec<ModelEntry>,
+    /// Those that lie beside the configuration, which are asked for by name; one of the name of a built-in one replaces it.
+    pub local: Vec<ModelEntry>,
+}
+
+impl Ladder {
+    /// Every model.
+    fn entries(&self) -> impl Iterator<Item = &ModelEntry> {
+        let is_replaced = |model: &ModelEntry| self.local.iter().any(|other| other.name == model.name);
+        self.local.iter().chain(self.built_in.iter().filter(move |model| !is_replaced(model)))
+    }
+}
+
 /// What to do where samples cannot be kept.
 const KEPT_SOMEWHERE: &str = "it needs room for the samples of the run; TMPDIR names another directory";
 /// Limits on the tokens of a reply are multiples of this.
 const LIMIT_STEP: usize = 16;
 
-/// Makes the plan of a workspace. `embedded` are the models behind `embedded:` addresses.
+/// Makes the plan of a workspace. The ladder is behind `embedded:` addresses.
 ///
 /// # Errors
 /// Everything that is wrong: unknown names, templates that do not fit, pairs of which none goes together, too few samples.
-pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selection) -> Result<Plan, Diagnostics> {
+pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Result<Plan, Diagnostics> {
     let mut problems = Diagnostics::new();
     let config = &workspace.config;
     let all_tasks: Vec<(&TaskFile, Option<Task>)> =
@@ -51,7 +68,7 @@ pub fn plan(workspace: &Workspace, embedded: &[ModelEntry], selection: &Selectio
     let prompt_names: Vec<&str> = workspace.prompts.iter().map(|prompt| prompt.name.value.as_str()).collect();
     let mut task_names = select("task", &config.tasks, &task_names, &mut problems);
     let mut prompt_names = select("prompt", &config.prompts, &prompt_names, &mut problems);
-    let mut models = resolve_models(workspace, embedded, &mut problems);
+    let mut models = resolve_models(workspace, ladder, &mut problems);
     let endpoints: Vec<Option<PlannedEndpoint>> =
         config.endpoints.iter().map(|spec| resolve_endpoint(spec, config.seed, &mut problems)).collect();
     let offered: Vec<&str> = (workspace.tasks.iter().map(|task| &task.name))
@@ -412,7 +429,7 @@ fn check_prompt(file: &PromptFile, all: &[PromptFile], problems: &mut Diagnostic
     }
 }
 
-fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut Diagnostics) -> Vec<ModelEntry> {
+fn resolve_models(workspace: &Workspace, ladder: &Ladder, problems: &mut Diagnostics) -> Vec<ModelEntry> {
     let mut models = Vec::new();
     let endpoints: Vec<&str> = workspace.config.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
     for family in &workspace.config.families {
@@ -438,17 +455,27 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
                 problems.push(Diagnostic::at(place, message, "list them: [{ name = \"..\", params = .. }]"));
             }
             ModelsSpec::All(place) => {
-                let entries = embedded.iter().map(|card| entry(&card.name, card.scale.clone(), card.weights.clone()));
+                let is_built_in = |card: &&ModelEntry| ladder.built_in.iter().any(|model| model.name == card.name);
+                let entries = ladder.entries().filter(is_built_in);
+                let entries = entries.map(|card| entry(&card.name, card.scale.clone(), card.weights.clone()));
                 models.extend(entries.map(|model| (model, place)));
             }
+            ModelsSpec::Listed(listed) if is_embedded => {
+                for model in listed {
+                    let matcher = WildMatch::new(&model.name.value);
+                    let named: Vec<&ModelEntry> = ladder.entries().filter(|card| matcher.matches(&card.name)).collect();
+                    if named.is_empty() {
+                        let cards: Vec<&str> = ladder.entries().map(|card| card.name.as_str()).collect();
+                        problems.push(Diagnostic::unknown("model of the ladder", &model.name, &cards));
+                    }
+                    let entries = named.into_iter().map(|card| entry(&card.name, card.scale.clone(), card.weights.clone()));
+                    models.extend(entries.map(|card| (card, &model.name.place)));
+                }
+            }
             ModelsSpec::Listed(listed) => {
-                let cards: Vec<&str> = embedded.iter().map(|card| card.name.as_str()).collect();
                 for model in listed {
                     let place = &model.name.place;
-                    let card = embedded.iter().find(|card| is_embedded && card.name == model.name.value);
-                    if is_embedded && card.is_none() {
-                        problems.push(Diagnostic::unknown("model of the ladder", &model.name, &cards));
-                    } else if card.is_none() && model.params.is_none() && model.flops.is_none() && model.tokens.is_none() {
+                    if model.params.is_none() && model.flops.is_none() && model.tokens.is_none() {
                         let message =
                             format!("the scale of `{}` is not known, so it has no place on a curve", model.name.value);
                         problems.push(Diagnostic::at(
@@ -465,8 +492,7 @@ fn resolve_models(workspace: &Workspace, embedded: &[ModelEntry], problems: &mut
                         seed: model.seed,
                         checkpoint: model.checkpoint,
                     };
-                    let scale = card.map_or(own, |card| card.scale.clone());
-                    models.push((entry(&model.name.value, scale, card.and_then(|card| card.weights.clone())), place));
+                    models.push((entry(&model.name.value, own, None), place));
                 }
             }
         }
@@ -519,7 +545,14 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
         return pair("the prompt shows worked steps, which the task does not have");
     }
     if has("expression", |sample| sample.expression.is_some()) {
-        return pair("the prompt calls a calculator, and the task has no expression for one");
+        return pair("the prompt calls a tool, and the task has no expression for one");
+    }
+    let own = match &task.task.data {
+        DataSource::Generator { name, .. } => tasks::generators::find(name).map_or("", |generator| generator.tool()),
+        DataSource::Rows(_) => "calculator",
+    };
+    if let Some(tool) = prompt.tool.as_deref().filter(|tool| uses(&prompt.shot, "expression") && *tool != own) {
+        return Err(Misfit::Pair(format!("the prompt calls `{tool}`, and the task is for `{own}`")));
     }
     if has("choices", |sample| !sample.choices.is_empty()) {
         return pair("the prompt lists choices, which the task does not have");

@@ -43,7 +43,7 @@ pub struct Sample {
     /// Worked steps that lead to the answer, where the task has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<String>,
-    /// The expression a calculator would be asked, where there is one.
+    /// What a tool would be asked, where there is something: an expression for a calculator, a command for `text`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
     /// The options of a multiple-choice question; empty otherwise.
@@ -60,12 +60,12 @@ pub struct Problem {
     pub answer: String,
     /// Worked steps that lead to the answer.
     pub steps: Option<String>,
-    /// The expression a calculator would be asked.
+    /// What the generator's tool would be asked.
     pub expression: Option<String>,
     /// The options of a multiple-choice question.
     pub choices: Vec<String>,
     /// What makes two problems the same one: `3+5` and `5+3` share it, so that a model trained on one is never tested on
-    /// the other.
+    /// the other. It begins with the name of the kind of problem, which generators may share: a sum is a sum in modular arithmetic too.
     pub identity: String,
 }
 
@@ -102,6 +102,10 @@ pub trait Generator: Sync {
     fn name(&self) -> &'static str;
     /// The source file, whose leading comment is the manual page.
     fn source(&self) -> &'static str;
+    /// The tool that its expressions are for.
+    fn tool(&self) -> &'static str {
+        "calculator"
+    }
     /// The parameters a task file may set.
     fn parameters(&self) -> &'static [Parameter];
     /// Draws one problem.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Json, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -35,9 +37,12 @@ struct Listed<'a> {
 /// The parameters of a completion.
 const OWN: [&str; 4] = ["prompt", "max_tokens", "echo", "logprobs"];
 
-pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> Result<Response, ApiError> {
+pub(super) async fn handle(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(HeaderMap, Response), ApiError> {
     service.count();
-    let (common, body): (_, Body) = parse(&body, &OWN)?;
+    let (common, body): (_, Body) = parse(&body?, &OWN)?;
     let served = service.model(&common.model)?;
     let prompt = prompt(body.prompt)?;
     let top = body.logprobs.unwrap_or(0);
@@ -61,6 +66,7 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> 
         score_from: scored.then_some(1),
         stream: common.is_stream(),
     };
+    let admitted = service.admit(&job, common.choices()?)?;
     let receivers = submit(served, &job, common.choices()?)?;
     let head = json!({
         "id": format!("cmpl-{}", service.number()),
@@ -73,7 +79,7 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> 
         let include_usage = common.stream_options.unwrap_or_default().include_usage;
         let mut states =
             vec![(if echo { prompt.clone() } else { String::new() }, if echo { prompt.len() } else { 0 }); receivers.len()];
-        return Ok(respond(receivers, head, include_usage, move |index, event| {
+        let render = move |index: usize, event: &Event| {
             let mut unused = Default::default();
             let (before, offset) = states.get_mut(index).unwrap_or(&mut unused);
             let before = std::mem::take(before);
@@ -84,7 +90,8 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> 
             let logprobs = if listed { list(reply(bytes, scores), *offset, top) } else { Value::Null };
             *offset += bytes.len();
             json!({ "index": index, "text": before + &text(bytes), "logprobs": logprobs, "finish_reason": reason })
-        }));
+        };
+        return Ok((admitted, respond(receivers, head, include_usage, render)));
     }
     let finished = collect(receivers).await?;
     let choices: Vec<Value> = finished
@@ -106,7 +113,7 @@ pub(super) async fn handle(State(service): State<Arc<Service>>, body: Bytes) -> 
         answer.insert("choices".to_owned(), Value::Array(choices));
         answer.insert("usage".to_owned(), usage(&finished));
     }
-    Ok(Json(answer).into_response())
+    Ok((admitted, Json(answer).into_response()))
 }
 
 fn prompt(prompt: Value) -> Result<String, ApiError> {

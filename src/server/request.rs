@@ -1,17 +1,19 @@
 //! The parts that the bodies of both kinds of request share, and their checks.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ApiError;
-use crate::ladder::Generate;
+use crate::ladder::{Generate, VOCABULARY};
 
 /// Most choices in one request.
 const MOST_CHOICES: u64 = 128;
 
 /// Parameters that this server takes without acting on them, each with the values that change nothing.
-const NEUTRAL: [(&str, &[&str]); 15] = [
+const NEUTRAL: [(&str, &[&str]); 14] = [
     ("top_p", &["1", "1.0"]),
     ("top_k", &["0", "-1"]),
     ("min_p", &["0", "0.0"]),
@@ -20,7 +22,6 @@ const NEUTRAL: [(&str, &[&str]); 15] = [
     ("repetition_penalty", &["1", "1.0"]),
     ("best_of", &["1"]),
     ("suffix", &["\"\""]),
-    ("logit_bias", &["{}"]),
     ("tools", &["[]"]),
     ("functions", &["[]"]),
     ("response_format", &["{\"type\":\"text\"}"]),
@@ -33,7 +34,10 @@ const NEUTRAL: [(&str, &[&str]); 15] = [
 const LABELS: [&str; 2] = ["user", "metadata"];
 
 /// Parameters that both kinds of request have.
-const COMMON: [&str; 7] = ["model", "temperature", "seed", "stop", "n", "stream", "stream_options"];
+const COMMON: [&str; 8] = ["model", "temperature", "seed", "stop", "n", "logit_bias", "stream", "stream_options"];
+
+/// The largest bias, either way, as in OpenAI's API.
+const MOST_BIAS: f32 = 100.0;
 
 /// How a stream is wanted.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -51,6 +55,7 @@ pub(super) struct Common {
     pub(super) seed: Option<i64>,
     pub(super) stop: Option<Value>,
     pub(super) n: Option<u64>,
+    pub(super) logit_bias: Option<BTreeMap<String, f32>>,
     pub(super) stream: Option<bool>,
     pub(super) stream_options: Option<StreamOptions>,
 }
@@ -100,7 +105,18 @@ impl Common {
         }
         // Without a seed every request draws anew.
         let seed = self.seed.map_or_else(rand::random, i64::cast_unsigned);
-        Ok(Generate { max_tokens, stop: self.stops()?, temperature, seed, top_logprobs })
+        Ok(Generate { max_tokens, stop: self.stops()?, temperature, seed, top_logprobs, bias: self.bias()? })
+    }
+
+    fn bias(&self) -> Result<Vec<(u8, f32)>, ApiError> {
+        let entry = |(token, bias): (&String, &f32)| {
+            let known = token.parse::<u8>().ok().filter(|token| usize::from(*token) < VOCABULARY);
+            known.filter(|_| bias.abs() <= MOST_BIAS).map(|token| (token, *bias)).ok_or_else(|| {
+                let words = "`logit_bias` maps numbers of tokens, 0 to 127, to biases between -100 and 100";
+                ApiError::invalid("logit_bias", format!("{words}, not {token} to {bias}"))
+            })
+        };
+        self.logit_bias.iter().flatten().map(entry).collect()
     }
 
     fn stops(&self) -> Result<Vec<Vec<u8>>, ApiError> {

@@ -1,14 +1,20 @@
 //! The models, and one thread for each that has been asked for.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use axum::http::HeaderMap;
+
 use super::error::ApiError;
+use super::limits::Limits;
 use crate::ladder::{Card, Engine, Event, Job, Model};
+
+/// Replies that wait for one model, those being written included; more are refused.
+const LONGEST_QUEUE: usize = 4_096;
 
 /// A job on its way to an engine.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ enum Stage {
 pub(super) struct Served {
     pub(super) card: Card,
     stage: Mutex<Stage>,
+    /// Jobs that were handed in and are not finished.
+    queue: Arc<AtomicUsize>,
     requests: AtomicU64,
 }
 
@@ -37,9 +45,15 @@ impl Served {
     /// Hands a job to the engine, which drops it when the receiver is dropped.
     pub(super) fn submit(&self, job: Job) -> Result<UnboundedReceiver<Event>, ApiError> {
         job.check(self.card.shape.context)?;
+        if self.queue.load(Ordering::Relaxed) >= LONGEST_QUEUE {
+            let words = format!("{LONGEST_QUEUE} replies of {} are waited for already", self.card.name);
+            return Err(ApiError::overloaded(&words));
+        }
         let (events, receiver) = unbounded_channel();
         let gone = || ApiError::internal(format!("the thread of {} is gone", self.card.name));
-        self.sender()?.send(Order { job, events }).map_err(|_| gone())?;
+        let sender = self.sender()?;
+        self.queue.fetch_add(1, Ordering::Relaxed);
+        sender.send(Order { job, events }).map_err(|_| gone())?;
         Ok(receiver)
     }
 
@@ -53,9 +67,10 @@ impl Served {
             }
             Stage::Idle(model) => {
                 let (sender, orders) = mpsc::channel();
+                let queue = Arc::clone(&self.queue);
                 std::thread::Builder::new()
                     .name(self.card.name.clone())
-                    .spawn(move || work(&model, &orders))
+                    .spawn(move || work(&model, &orders, &queue))
                     .map_err(|error| ApiError::internal(format!("no thread for {}: {error}", self.card.name)))?;
                 *stage = Stage::Running(sender.clone());
                 Ok(sender)
@@ -66,7 +81,7 @@ impl Served {
 }
 
 /// Runs the engine until nobody can send an order any more.
-fn work(model: &Model, orders: &mpsc::Receiver<Order>) {
+fn work(model: &Model, orders: &mpsc::Receiver<Order>, queue: &AtomicUsize) {
     let mut engine = Engine::new(model);
     let mut clients: HashMap<u64, UnboundedSender<Event>> = HashMap::new();
     let mut next = 0;
@@ -81,12 +96,15 @@ fn work(model: &Model, orders: &mpsc::Receiver<Order>) {
             // It was checked before it was sent; should it be refused all the same, the client sees its channel close.
             if engine.submit(next, job).is_ok() {
                 clients.insert(next, events);
+            } else {
+                queue.fetch_sub(1, Ordering::Relaxed);
             }
             next += 1;
         }
         let before = clients.len();
         clients.retain(|_, events| !events.is_closed());
         if clients.len() < before {
+            queue.fetch_sub(before - clients.len(), Ordering::Relaxed);
             engine.retain(|id| clients.contains_key(&id));
         }
         for (id, event) in engine.step() {
@@ -95,8 +113,8 @@ fn work(model: &Model, orders: &mpsc::Receiver<Order>) {
                 // A client that has gone away is found out before the next step.
                 drop(events.send(event));
             }
-            if is_last {
-                clients.remove(&id);
+            if is_last && clients.remove(&id).is_some() {
+                queue.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
@@ -106,18 +124,28 @@ fn work(model: &Model, orders: &mpsc::Receiver<Order>) {
 #[derive(Debug)]
 pub(super) struct Service {
     models: Vec<Served>,
+    limits: Limits,
     completions: AtomicU64,
     replies: AtomicU64,
 }
 
 impl Service {
-    pub(super) fn new(models: Vec<Model>) -> Self {
+    pub(super) fn new(models: Vec<Model>, limits: Limits) -> Self {
         let serve = |model: Model| Served {
             card: model.card.clone(),
             stage: Mutex::new(Stage::Idle(model)),
+            queue: Arc::new(AtomicUsize::new(0)),
             requests: AtomicU64::new(0),
         };
-        Self { models: models.into_iter().map(serve).collect(), completions: AtomicU64::new(0), replies: AtomicU64::new(0) }
+        let models = models.into_iter().map(serve).collect();
+        Self { models, limits, completions: AtomicU64::new(0), replies: AtomicU64::new(0) }
+    }
+
+    /// Lets in so many replies to a prompt, each of so many tokens at most; the headers of the reply.
+    pub(super) fn admit(&self, job: &Job, choices: u64) -> Result<HeaderMap, ApiError> {
+        let reply = job.generate.as_ref().map_or(0, |generate| generate.max_tokens);
+        let choices = usize::try_from(choices).unwrap_or(usize::MAX);
+        self.limits.admit((job.prompt.len() + 1).saturating_add(reply.saturating_mul(choices)))
     }
 
     pub(super) fn cards(&self) -> impl Iterator<Item = &Card> {

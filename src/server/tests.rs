@@ -2,24 +2,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::router;
+use super::{Hardships, router};
 use crate::ladder::{Card, Model, Shape, Trainer, Training};
 
 fn model(name: &str, context: usize, layers: usize) -> Model {
     let shape = Shape { width: 16, layers, heads: 2, feed_forward: 32, context };
     let parameters = Trainer::new(Training { shape, tokens: 1, seed: 1 }).parameters().to_vec();
     let params = parameters.len() as u64;
-    let card = Card {
-        version: 1,
-        name: name.to_owned(),
-        shape,
-        params,
-        tokens: 0,
-        flops: 0.0,
-        loss: 0.0,
-        seed: 0,
-        weights: String::new(),
-    };
+    let card = Card::unmeasured(name.to_owned(), shape);
     Model { card, parameters }
 }
 
@@ -32,7 +22,7 @@ impl Client {
     async fn new(models: Vec<Model>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(super::serve(listener, router(models), std::future::pending()));
+        tokio::spawn(super::serve(listener, router(models, Hardships::default()), std::future::pending()));
         Self { base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 

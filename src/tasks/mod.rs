@@ -69,7 +69,7 @@ pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<Sample
             let Some(generator) = find(name) else { return Err(too_few(0)) };
             let draws = |purpose: &'static str, wanted: usize| {
                 let rng = stream(&task.name, purpose, seed);
-                Draws { generator, name, parameters, purpose, rng, seen: HashSet::new(), drawn: 0, wanted }
+                Draws { generator, parameters, purpose, rng, seen: HashSet::new(), drawn: 0, wanted }
             };
             let shown: Vec<Sample> = draws(EXAMPLES, shots).collect();
             let test = Samples::keep(draws("test", count).map(Ok::<_, SamplesError>))?;
@@ -84,7 +84,6 @@ pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<Sample
 /// Distinct held-out problems of one purpose, until there are as many as are wanted or no more are found.
 struct Draws<'a> {
     generator: &'static dyn Generator,
-    name: &'a str,
     parameters: &'a Parameters,
     purpose: &'static str,
     rng: ChaCha8Rng,
@@ -105,8 +104,7 @@ impl Iterator for Draws<'_> {
         for _ in 0..VAIN_DRAWS {
             let problem = self.generator.problem(self.parameters, &mut self.rng);
             let identity = &problem.identity;
-            let is_wanted =
-                is_held_out(self.name, identity) && is_example(self.name, identity) == (self.purpose == EXAMPLES);
+            let is_wanted = is_held_out(identity) && is_example(identity) == (self.purpose == EXAMPLES);
             if is_wanted && self.seen.insert(hash(identity)) {
                 let id = format!("{}-{:05}", self.purpose, self.drawn);
                 self.drawn += 1;

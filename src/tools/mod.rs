@@ -1,13 +1,14 @@
 //! Tools that a model may call.
 
 mod calculator;
+mod text;
 
 use serde_json::json;
 
 use crate::schema::{Tool, ToolSpec};
 
 /// Every tool.
-pub static TOOLS: &[&dyn Tool] = &[&calculator::Calculator];
+pub static TOOLS: &[&dyn Tool] = &[&calculator::Calculator, &text::Text];
 
 /// The tool of that name.
 #[must_use]

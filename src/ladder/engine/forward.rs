@@ -4,12 +4,10 @@
 //! (see [`product`]), and everything else is computed row by row.
 
 use super::super::checkpoint::Model;
-use super::super::kernels::{Rotary, exponential, normalise, sigmoid};
+use super::super::kernels::{LANES, Rotary, exponentiate, gated, normalise, wide};
 use super::super::matmul::{View, Write, matmul};
 use super::super::shape::{Shape, VOCABULARY};
 
-/// Positions whose attention scores are computed together, in registers.
-const LANES: usize = 16;
 /// Rows are padded to a multiple of this, since `gemm` takes another path, that rounds otherwise, for a single row.
 const ROWS: usize = 4;
 /// `gemm` sums up to this many products in one pass; it splits longer sums in a way that depends on the number of rows.
@@ -212,16 +210,17 @@ impl Forward {
                 rows.iter().zip(attention.chunks_exact(3 * width)).zip(mixed.chunks_exact_mut(width))
             {
                 let (keys, values) = memories[row.slot].0[start..][..2 * width * capacity].split_at(width * capacity);
-                attend(shape, mixed, &parts[..width], keys, values, row.position + 1, scores);
+                wide(
+                    #[inline(always)]
+                    || attend(shape, mixed, &parts[..width], keys, values, row.position + 1, scores),
+                );
             }
             product(x, mixed, &layer.output, width, Write::Add);
             normalise(normal, inverse, x, &layer.feed_gain);
             product(gates, normal, &layer.feed, width, Write::Replace);
             for (hidden, gates) in hidden.chunks_exact_mut(feed).zip(gates.chunks_exact(2 * feed)) {
                 let (gate, up) = gates.split_at(feed);
-                for ((hidden, &gate), &up) in hidden.iter_mut().zip(gate).zip(up) {
-                    *hidden = gate * sigmoid(gate) * up;
-                }
+                gated(hidden, gate, up);
             }
             product(x, hidden, &layer.down, feed, Write::Add);
         }
@@ -240,6 +239,7 @@ impl Forward {
 }
 
 /// Attention of one row over the first `positions` of its memory, head by head.
+#[inline(always)]
 fn attend(
     shape: &Shape,
     out: &mut [f32],
@@ -264,9 +264,7 @@ fn attend(
             }
             scores.copy_from_slice(&sums.map(|sum| sum * scale));
         }
-        // Positions beyond the last get no weight, so that whole blocks can be summed.
-        scores[positions..blocks].fill(f32::NEG_INFINITY);
-        let inverse = exponentiate(&mut scores[..blocks], positions);
+        let inverse = exponentiate(&mut scores[..positions]);
         let (out, scores) = (&mut out[head..head + head_width], &scores[..positions]);
         match head_width {
             width_ if width_.is_multiple_of(32) => mix::<32>(out, scores, &values[head..], width, inverse),
@@ -277,29 +275,8 @@ fn attend(
     }
 }
 
-/// `e^(x - max)` in place, zero from `positions` on; returns one over their sum.
-fn exponentiate(scores: &mut [f32], positions: usize) -> f32 {
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for block in scores.chunks_exact(LANES) {
-        for (largest, &score) in largest.iter_mut().zip(block) {
-            *largest = if score > *largest { score } else { *largest };
-        }
-    }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = exponential(*score - largest);
-    }
-    scores[positions..].fill(0.0);
-    let mut sums = [0.0; LANES];
-    for block in scores.chunks_exact(LANES) {
-        for (sum, &score) in sums.iter_mut().zip(block) {
-            *sum += score;
-        }
-    }
-    1.0 / sums.iter().sum::<f32>()
-}
-
 /// The weighted mean of the values of one head, `N` columns at a time.
+#[inline(always)]
 fn mix<const N: usize>(out: &mut [f32], weights: &[f32], values: &[f32], stride: usize, scale: f32) {
     for (part, out) in out.chunks_exact_mut(N).enumerate() {
         let mut sums = [0.0; N];

@@ -48,6 +48,17 @@ fn select(top: &mut [(u8, f32)], logits: &[f32]) {
     }
 }
 
+/// The logits with something added to some of them.
+pub(super) fn biased(logits: &[f32], bias: &[(u8, f32)]) -> Vec<f32> {
+    let mut logits = logits.to_vec();
+    for &(token, bias) in bias {
+        if let Some(logit) = logits.get_mut(usize::from(token)) {
+            *logit += bias;
+        }
+    }
+    logits
+}
+
 /// The score of a given token.
 pub(super) fn score_prompt(logits: &[f32], token: u8) -> PromptScore {
     let normaliser = normaliser(logits);

@@ -14,17 +14,7 @@ fn model(shape: Shape) -> Model {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     // Larger than at the start of training, so that the attention is not flat.
     let parameters: Vec<f32> = trainer.parameters().iter().map(|x| x * rng.random_range(1.0..4.0)).collect();
-    let card = Card {
-        version: 1,
-        name: "random".to_owned(),
-        shape,
-        params: parameters.len() as u64,
-        tokens: 0,
-        flops: 0.0,
-        loss: 0.0,
-        seed: 0,
-        weights: String::new(),
-    };
+    let card = Card::unmeasured("random".to_owned(), shape);
     Model { card, parameters }
 }
 
@@ -33,7 +23,7 @@ fn small() -> Model {
 }
 
 fn job(prompt: &str, temperature: f32, score_from: Option<usize>) -> Job {
-    let generate = Generate { max_tokens: 12, stop: vec![], temperature, seed: 9, top_logprobs: 3 };
+    let generate = Generate { max_tokens: 12, stop: vec![], temperature, seed: 9, top_logprobs: 3, bias: vec![] };
     Job { prompt: prompt.as_bytes().to_vec(), generate: Some(generate), score_from, stream: false }
 }
 

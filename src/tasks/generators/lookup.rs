@@ -35,6 +35,10 @@ impl Generator for Lookup {
         include_str!("lookup.rs")
     }
 
+    fn tool(&self) -> &'static str {
+        "text"
+    }
+
     fn parameters(&self) -> &'static [Parameter] {
         &[Parameter { name: "hops", about: "look-ups to chain", low: 1, high: 5, default: 1 }]
     }
@@ -53,11 +57,11 @@ impl Generator for Lookup {
         let mut table = pairs;
         table.sort();
         Problem {
-            identity: format!("{};{}", table.join(" "), letter(start)),
+            identity: format!("lookup {};{}", table.join(" "), letter(start)),
+            expression: Some(format!("follow {question}")),
             question,
             answer: letter(start + hops).to_string(),
             steps: Some(path.join(">")),
-            expression: None,
             choices: Vec::new(),
         }
     }

@@ -1,11 +1,16 @@
 //! Procedural generators of problems, and the split into problems that may be trained on and problems that are asked.
 
 mod addition;
+mod copy;
 mod lookup;
 mod modified_arithmetic;
+mod modular_arithmetic;
 mod multiplication;
 mod reverse;
+mod sort;
 mod subtraction;
+mod transliterate;
+mod unscramble;
 mod word_in_context;
 
 use rand::{Rng, RngExt};
@@ -17,9 +22,14 @@ pub static GENERATORS: &[&dyn Generator] = &[
     &addition::Addition,
     &subtraction::Subtraction,
     &multiplication::Multiplication,
+    &modular_arithmetic::ModularArithmetic,
     &modified_arithmetic::ModifiedArithmetic,
+    &copy::Copy,
     &reverse::Reverse,
+    &sort::Sort,
+    &unscramble::Unscramble,
     &lookup::Lookup,
+    &transliterate::Transliterate,
     &word_in_context::WordInContext,
 ];
 
@@ -32,19 +42,19 @@ pub fn find(name: &str) -> Option<&'static dyn Generator> {
 /// One problem in five is held out: asked by tasks, never trained on. Decided by the identity of the problem alone, so
 /// that every task, seed and training run agrees.
 #[must_use]
-pub fn is_held_out(generator: &str, identity: &str) -> bool {
-    hash_byte(generator, identity, 0).is_multiple_of(5)
+pub fn is_held_out(identity: &str) -> bool {
+    hash_byte(identity, 0).is_multiple_of(5)
 }
 
 /// One held-out problem in eight is kept for examples and never asked: what is asked does not depend on how many examples
 /// are shown.
 #[must_use]
-pub fn is_example(generator: &str, identity: &str) -> bool {
-    hash_byte(generator, identity, 1).is_multiple_of(8)
+pub fn is_example(identity: &str) -> bool {
+    hash_byte(identity, 1).is_multiple_of(8)
 }
 
-fn hash_byte(generator: &str, identity: &str, index: usize) -> u8 {
-    let hash = blake3::hash(format!("{generator}\n{identity}").as_bytes());
+fn hash_byte(identity: &str, index: usize) -> u8 {
+    let hash = blake3::hash(identity.as_bytes());
     hash.as_bytes().get(index).copied().unwrap_or_default()
 }
 
@@ -86,9 +96,42 @@ fn join(terms: &[i64], separator: &str) -> String {
     terms.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
+/// The steps of a chain of sums or differences: `3+5=8 8+2=10`.
+fn running(terms: &[i64], sign: &str, apply: impl Fn(i64, i64) -> i64) -> String {
+    let mut steps = Vec::new();
+    let mut terms = terms.iter().copied();
+    let mut sum = terms.next().unwrap_or_default();
+    for term in terms {
+        let next = apply(sum, term);
+        steps.push(format!("{sum}{sign}{term}={next}"));
+        sum = next;
+    }
+    steps.join(" ")
+}
+
+/// That many letters, each drawn by itself.
+fn letters(count: i64, rng: &mut dyn Rng) -> String {
+    (0..count).map(|_| char::from(rng.random_range(b'a'..=b'z'))).collect()
+}
+
+/// The letters of a string, one after another: `a b c`.
+fn spaced(string: &str) -> String {
+    string.chars().map(String::from).collect::<Vec<_>>().join(" ")
+}
+
+/// Every beginning of a string, the shortest first: `a ab abc`.
+fn growing(string: &str) -> String {
+    (1..=string.len()).filter_map(|end| string.get(..end)).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chains_run() {
+        assert_eq!(running(&[43, 5, 8, 2], "-", |left, term| left - term), "43-5=38 38-8=30 30-2=28");
+    }
 
     #[test]
     fn addition_steps_carry() {
@@ -98,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_fifth_is_held_out() {
-        let held = (0..5_000).filter(|n| is_held_out("addition", &format!("{n}+1"))).count();
+        let held = (0..5_000).filter(|n| is_held_out(&format!("addition {n}+1"))).count();
         assert!((900..1_100).contains(&held), "{held}");
     }
 }

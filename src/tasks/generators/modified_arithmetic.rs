@@ -48,7 +48,8 @@ impl Generator for ModifiedArithmetic {
             steps: Some(format!("{} {}+{constant}={answer}", addition_steps(a, b), a + b)),
             expression: Some(format!("{a}+{b}+{constant}")),
             choices: Vec::new(),
-            identity: format!("{}#{}", a.min(b), a.max(b)),
+            // Whoever has seen the sum of two numbers has seen most of this.
+            identity: format!("addition {}+{}", a.min(b), a.max(b)),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Generator for Multiplication {
             steps: Some(steps(a, b)),
             expression: Some(format!("{a}*{b}")),
             choices: Vec::new(),
-            identity: format!("{}*{}", a.min(b), a.max(b)),
+            identity: format!("multiplication {}*{}", a.min(b), a.max(b)),
         }
     }
 }

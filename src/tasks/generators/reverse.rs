@@ -14,8 +14,9 @@
 //! # Reference
 //! Brown et al. 2020, Language Models are Few-Shot Learners, section 3.9.2.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
+use super::{growing, letters};
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
 pub(super) struct Reverse;
@@ -29,20 +30,25 @@ impl Generator for Reverse {
         include_str!("reverse.rs")
     }
 
+    fn tool(&self) -> &'static str {
+        "text"
+    }
+
     fn parameters(&self) -> &'static [Parameter] {
         &[Parameter { name: "letters", about: "letters in the string", low: 3, high: 12, default: 5 }]
     }
 
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
-        let string: String = (0..parameters.get("letters")).map(|_| char::from(rng.random_range(b'a'..=b'z'))).collect();
+        let string = letters(parameters.get("letters"), rng);
         let reversed: String = string.chars().rev().collect();
-        let steps: Vec<&str> = (1..=reversed.len()).filter_map(|end| reversed.get(..end)).collect();
+        let question = format!("rev {string}");
         Problem {
-            question: format!("rev {string}"),
-            steps: Some(steps.join(" ")),
-            expression: None,
+            steps: Some(growing(&reversed)),
+            expression: Some(question.clone()),
+            question,
             choices: Vec::new(),
-            identity: string.as_str().min(reversed.as_str()).to_owned(),
+            // A string read backwards is the same problem.
+            identity: format!("reverse {}", string.as_str().min(reversed.as_str())),
             answer: reversed,
         }
     }

@@ -1,21 +1,24 @@
-//! Differences of two whole numbers of a given number of digits, the larger first.
+//! Differences of whole numbers of a given number of digits, the largest first.
 //!
 //! # What it measures
 //! Subtraction with borrowing; the answer is never negative. The steps work from the lowest digit, each written with
-//! the borrowed ten and the lent one already applied.
+//! the borrowed ten and the lent one already applied. Single digits are taken away several at a time, from a number of two digits:
+//! there are too few differences of two of them to hold some out.
 //!
 //! # When it misleads
 //! As for addition: exact match hides digit-by-digit progress.
 //!
 //! # Example
-//! `453-286`, steps `13-6=7 14-8=6 3-2=1`, answer `167`.
+//! `453-286`, steps `13-6=7 14-8=6 3-2=1`, answer `167`. With four terms of one digit: `43-5-8-2`, steps
+//! `43-5=38 38-8=30 30-2=28`, answer `28`.
 //!
 //! # Reference
 //! Brown et al. 2020, Language Models are Few-Shot Learners, section 3.9.1.
 
-use rand::Rng;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 
-use super::{digits_low_first, number_of_digits};
+use super::{digits_low_first, join, number_of_digits, running};
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
 pub(super) struct Subtraction;
@@ -30,20 +33,45 @@ impl Generator for Subtraction {
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        &[Parameter { name: "digits", about: "digits of each operand", low: 1, high: 9, default: 3 }]
+        &[
+            Parameter { name: "digits", about: "digits of each number", low: 1, high: 9, default: 3 },
+            Parameter {
+                name: "terms",
+                about: "numbers in all; of more than two, the first has a digit more",
+                low: 2,
+                high: 9,
+                default: 2,
+            },
+        ]
     }
 
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
-        let digits = parameters.get("digits");
-        let (a, b) = (number_of_digits(digits, rng), number_of_digits(digits, rng));
-        let (a, b) = (a.max(b), a.min(b));
+        let (digits, count) = (parameters.get("digits"), parameters.get("terms"));
+        let mut terms: Vec<i64> = (0..count).map(|_| number_of_digits(digits, rng)).collect();
+        terms.sort_unstable_by(|a, b| b.cmp(a));
+        let steps = if let [a, b] = *terms.as_slice() {
+            steps(a, b)
+        } else {
+            let taken: i64 = terms.iter().skip(1).sum();
+            let low = 10_i64.pow(u32::try_from(digits).unwrap_or(1));
+            if let Some((first, rest)) = terms.split_first_mut() {
+                *first = rng.random_range(low.max(taken)..10 * low);
+                rest.shuffle(rng);
+            }
+            running(&terms, "-", |left, term| left - term)
+        };
+        let question = join(&terms, "-");
+        let answer = terms.iter().copied().reduce(|left, term| left - term).unwrap_or_default();
+        if let Some((_, rest)) = terms.split_first_mut() {
+            rest.sort_unstable();
+        }
         Problem {
-            question: format!("{a}-{b}"),
-            answer: (a - b).to_string(),
-            steps: Some(steps(a, b)),
-            expression: Some(format!("{a}-{b}")),
+            answer: answer.to_string(),
+            steps: Some(steps),
+            expression: Some(question.clone()),
+            question,
             choices: Vec::new(),
-            identity: format!("{a}-{b}"),
+            identity: format!("subtraction {}", join(&terms, "-")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a word with two senses is used in the same sense in two contexts.
 //!
 //! # What it measures
-//! A word-in-context judgement: sixteen words with two senses each, every sense known by six context words. The question
+//! A word-in-context judgement: twelve words with two senses each, every sense known by twelve context words. The question
 //! gives a word and two context words; the answer is `yes` when both belong to the same sense. A direct answer has to
 //! recall two facts and compare them in one step; the scratchpad names the two senses first.
 //!
@@ -17,35 +17,8 @@
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
+use crate::lexicon::AMBIGUOUS;
 use crate::schema::{Generator, Parameter, Parameters, Problem};
-
-/// A word and, for each of its two senses, the context words that point at it.
-type Word = (&'static str, [[&'static str; 6]; 2]);
-
-static WORDS: &[Word] = &[
-    ("bank", [["river", "shore", "mud", "reed", "flood", "stream"], ["loan", "cash", "money", "teller", "vault", "debt"]]),
-    ("bat", [["cave", "wing", "night", "fly", "fang", "roost"], ["ball", "pitch", "team", "swing", "base", "glove"]]),
-    ("seal", [["sea", "fish", "ice", "whale", "swim", "pup"], ["wax", "stamp", "letter", "king", "ink", "lid"]]),
-    ("spring", [["bloom", "april", "rain", "green", "bird", "thaw"], ["coil", "steel", "wire", "bounce", "clock", "sofa"]]),
-    ("crane", [["nest", "marsh", "beak", "heron", "egg", "feather"], ["lift", "hook", "crew", "tower", "load", "site"]]),
-    (
-        "match",
-        [["flame", "burn", "candle", "smoke", "stick", "box"], ["goal", "score", "rival", "league", "referee", "fan"]],
-    ),
-    ("ring", [["gold", "bride", "gem", "finger", "jewel", "wed"], ["bell", "phone", "door", "alarm", "tone", "call"]]),
-    ("bark", [["tree", "oak", "trunk", "moss", "forest", "pine"], ["dog", "growl", "hound", "leash", "puppy", "tail"]]),
-    ("wave", [["surf", "beach", "tide", "foam", "storm", "ocean"], ["hand", "hello", "greet", "arm", "bye", "crowd"]]),
-    (
-        "rock",
-        [["stone", "cliff", "quartz", "cave", "boulder", "hill"], ["guitar", "band", "drum", "song", "concert", "stage"]],
-    ),
-    ("light", [["lamp", "bulb", "sun", "glow", "beam", "torch"], ["weight", "thin", "airy", "heavy", "carry", "soft"]]),
-    ("palm", [["coconut", "island", "sand", "leaf", "tropic", "date"], ["wrist", "thumb", "grip", "clap", "fist", "skin"]]),
-    ("nail", [["hammer", "wood", "wall", "plank", "iron", "saw"], ["polish", "toe", "trim", "file", "salon", "hand"]]),
-    ("pen", [["paper", "write", "note", "ink", "desk", "draft"], ["pig", "sheep", "farm", "fence", "hay", "pasture"]]),
-    ("mouse", [["cat", "cheese", "trap", "barn", "squeak", "hole"], ["click", "screen", "cursor", "desk", "usb", "laptop"]]),
-    ("date", [["day", "month", "year", "diary", "week", "time"], ["fruit", "sweet", "fig", "palm", "sugar", "dried"]]),
-];
 
 pub(super) struct WordInContext;
 
@@ -58,12 +31,16 @@ impl Generator for WordInContext {
         include_str!("word_in_context.rs")
     }
 
+    fn tool(&self) -> &'static str {
+        "text"
+    }
+
     fn parameters(&self) -> &'static [Parameter] {
         &[]
     }
 
     fn problem(&self, _parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
-        let (word, senses) = WORDS.choose(rng).copied().unwrap_or(("", [[""; 6]; 2]));
+        let (word, senses) = AMBIGUOUS.choose(rng).copied().unwrap_or(("", [[""; 12]; 2]));
         let same = rng.random_bool(0.5);
         let first = rng.random_range(0..2_usize);
         let second = if same { first } else { 1 - first };
@@ -85,9 +62,9 @@ impl Generator for WordInContext {
             question: format!("{word}:{}", names.join(" ")),
             answer: if same { "yes" } else { "no" }.to_owned(),
             steps: Some(steps.join(" ")),
-            expression: None,
+            expression: Some(format!("same {word} {}", names.join(" "))),
             choices: vec!["yes".to_owned(), "no".to_owned()],
-            identity: format!("{word}:{}", sorted.join(" ")),
+            identity: format!("word-in-context {word}:{}", sorted.join(" ")),
         }
     }
 }
