@@ -8,7 +8,7 @@
 //! | 3 | [`runner`], [`server`] | drive a plan; serve the ladder |
 //! | 2 | [`plan`], [`analysis`] | configuration to units; records to verdicts: pure |
 //! | 1 | [`config`] [`tasks`] [`prompting`] [`providers`] [`transport`] [`tools`] [`scorers`] [`curves`] [`interop`] [`store`] [`report`] [`ladder`] | siblings never import one another |
-//! | 0 | [`schema`], [`stats`] | plain states and the traits; numeric kernels |
+//! | 0 | [`schema`], [`stats`], [`lexicon`] | plain states and the traits; numeric kernels; words |
 #![cfg_attr(
     test,
     allow(

@@ -32,6 +32,7 @@ fn copies(question: &str) -> Vec<(String, String)> {
 
 #[test]
 fn no_blind_strategy_beats_the_stated_chance() {
+    let mut wrong = Vec::new();
     for (file, text) in SHIPPED_TASKS {
         let source = std::sync::Arc::new(Source { file: (*file).to_owned(), text: (*text).to_owned() });
         let task = read_task(&source, None).unwrap();
@@ -47,7 +48,9 @@ fn no_blind_strategy_beats_the_stated_chance() {
         let problems: Vec<Problem> = (0..PROBLEMS).map(|_| generator.problem(&parameters, &mut rng)).collect();
         let mut hits: HashMap<String, usize> = HashMap::new();
         for problem in &problems {
-            for (strategy, guess) in copies(&problem.question) {
+            // Where copying is what is asked, it is not blind.
+            let copies = if generator.name() == "copy" { Vec::new() } else { copies(&problem.question) };
+            for (strategy, guess) in copies {
                 *hits.entry(strategy).or_default() += usize::from(guess == problem.answer);
             }
             // A constant answer: whichever turns out to be the most frequent.
@@ -57,10 +60,10 @@ fn no_blind_strategy_beats_the_stated_chance() {
         let rate = best as f64 / PROBLEMS as f64;
         // Three standard errors: thousands of strategies are played, and the best is taken.
         let allowed = task.chance + 3.0 * (task.chance.max(1e-4) / PROBLEMS as f64).sqrt() + 1.5 / PROBLEMS as f64;
-        assert!(rate <= allowed, "{file}: {strategy} scores {rate}, chance is stated as {}", task.chance);
         // A level stated far above every strategy would hide an ability.
-        if task.chance >= 0.01 {
-            assert!(rate >= 0.8 * task.chance, "{file}: the best strategy, {strategy}, scores only {rate}");
+        if rate > allowed || task.chance >= 0.01 && rate < 0.8 * task.chance {
+            wrong.push(format!("{file}: the best strategy, {strategy}, scores {rate}, chance is stated as {}", task.chance));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

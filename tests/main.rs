@@ -32,3 +32,5 @@ mod reliability;
 mod resume;
 /// Keys are found in nothing that is printed or written.
 mod secrets;
+/// What is trained on and what is asked never meet.
+mod split;

@@ -114,7 +114,9 @@ fn a_training_that_is_killed_goes_on_to_the_same_weights() {
     let directory = tempfile::tempdir().unwrap();
     let train = |out: &str| {
         let mut train = command(directory.path());
-        train.args(["ladder", "train", "-q", "--recipe", recipe, "--out", out, "ladder-5k"]).stderr(Stdio::null());
+        train
+            .args(["ladder", "train", "-q", "--recipe", recipe, "--out", out, "--rung", "ladder-5k", "--seed", "0"])
+            .stderr(Stdio::null());
         train
     };
     let weights = |out: &str| std::fs::read(directory.path().join(out).join("ladder-5k/model.safetensors")).unwrap();

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use rayon::prelude::*;
 use serde_json::json;
+use wildmatch::WildMatch;
 
 use super::diagnose::Problem;
 use super::print::{eprintln, println};
 use super::run::MODELS;
 use super::{Global, exit};
 use crate::config::{self, Data, Workspace};
-use crate::ladder::{Card, Description, Losses, Trainer, Training, all_cards, write};
+use crate::ladder::{Card, Description, Losses, Trainer, Training, all_cards, gguf, models, write, write_model};
 use crate::plan::corpus::{Mix, MixEntry};
 use crate::plan::recipe::{Recipe, Rung};
 use crate::schema::Prompt;
@@ -35,6 +36,30 @@ pub(super) enum Action {
     Train(Train),
     /// The cards of the models: the built-in ones and those in ./models.
     List,
+    /// Write models for other programs: as Hugging Face checkpoints, or as GGUF files for llama.cpp.
+    #[command(
+        after_help = "Examples:\n  onset ladder export --format gguf ladder-1m\n  onset ladder export --out /tmp/hf 'ladder-*'"
+    )]
+    Export {
+        /// Names or patterns of models.
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<String>,
+        /// The form.
+        #[arg(long, value_enum, default_value_t = Format::HuggingFace)]
+        format: Format,
+        /// Where they go: a directory each, or a file each.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+/// What other programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A directory with config.json, model.safetensors and a tokenizer.
+    HuggingFace,
+    /// One file for llama.cpp.
+    Gguf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +96,47 @@ pub(super) fn ladder(action: Action, global: &Global) -> Result<u8, Problem> {
             Ok(exit::DONE)
         }
         Action::Train(what) => train(&what, global),
+        Action::Export { models, format, out } => export(&models, format, &out, global),
     }
+}
+
+fn export(wanted: &[String], format: Format, out: &Path, global: &Global) -> Result<u8, Problem> {
+    let cards = all_cards(Path::new(MODELS)).map_err(Problem::other)?;
+    let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
+    let matchers: Vec<WildMatch> = wanted.iter().map(|pattern| WildMatch::new(pattern)).collect();
+    for (pattern, matcher) in wanted.iter().zip(&matchers) {
+        if !names.iter().any(|name| matcher.matches(name)) {
+            let help = config::suggestion(pattern, &names);
+            return Err(Problem::with_help(format!("no model `{pattern}` in the ladder"), &help));
+        }
+    }
+    std::fs::create_dir_all(out).map_err(|error| Problem::other(format!("{}: {error}", out.display())))?;
+    let mut written = Vec::new();
+    for model in
+        models(Path::new(MODELS), |name| matchers.iter().any(|matcher| matcher.matches(name))).map_err(Problem::other)?
+    {
+        let path = match format {
+            Format::HuggingFace => {
+                let path = out.join(&model.card.name);
+                write_model(&path, &model).map_err(Problem::other)?;
+                path
+            }
+            Format::Gguf => {
+                let path = out.join(format!("{}.gguf", model.card.name));
+                std::fs::write(&path, gguf(&model))
+                    .map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
+                path
+            }
+        };
+        if !global.json {
+            println!("{}", path.display());
+        }
+        written.push(path);
+    }
+    if global.json {
+        println!("{}", json!({ "written": written }));
+    }
+    Ok(exit::DONE)
 }
 
 fn train(what: &Train, global: &Global) -> Result<u8, Problem> {
@@ -93,9 +158,8 @@ fn train(what: &Train, global: &Global) -> Result<u8, Problem> {
         .collect();
     // The longest first, so that no core is left alone with it at the end.
     jobs.sort_by_key(|(_, training)| std::cmp::Reverse(training.tokens * training.shape.parameters() as u64));
-    jobs.par_iter()
-        .with_max_len(1)
-        .try_for_each(|(rung, training)| train_one(rung, *training, &corpora, &what.out, global))?;
+    let jobs = jobs.into_iter().par_bridge();
+    jobs.try_for_each(|(rung, training)| train_one(rung, training, &corpora, &what.out, global))?;
     Ok(exit::DONE)
 }
 

@@ -173,7 +173,7 @@ impl Model {
     }
 }
 
-/// Writes a trained rung as a checkpoint: `config.json`, `model.safetensors`, `tokenizer.json`, `card.json`, `README.md` and the
+/// Writes a trained rung as a checkpoint: `config.json`, `model.safetensors`, the tokenizer, `card.json`, `README.md` and the
 /// losses of the training, `loss.csv`.
 ///
 /// # Errors
@@ -182,19 +182,7 @@ pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> R
     let Description { name, rung, losses, command } = description;
     let Training { shape, seed, .. } = trainer.training();
     let layout = shape.layout();
-    let halves: Vec<u8> = trainer.parameters().iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
-    let views: HashMap<String, TensorView<'_>> = layout
-        .tensors
-        .iter()
-        .filter_map(|tensor| {
-            let bytes = &halves[2 * tensor.range.start..2 * tensor.range.end];
-            let view = TensorView::new(Dtype::F16, tensor.dimensions.clone(), bytes).ok()?;
-            Some((tensor.name.clone(), view))
-        })
-        .collect();
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let weights = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| CheckpointError::Weights { name: name.clone(), reason: error.to_string() })?;
+    let weights = weights(&name, &shape, trainer.parameters())?;
     let (params, tokens) = (layout.len as u64, trainer.tokens());
     let card = Card {
         version: CARD_VERSION,
@@ -212,21 +200,57 @@ pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> R
         seconds: (trainer.seconds() * 10.0).round() / 10.0,
         weights: blake3::hash(&weights).to_hex().to_string(),
     };
-    let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
-    std::fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
+    write_files(directory, &card, weights)?;
+    put(&directory.join("loss.csv"), trainer.curve().as_bytes())?;
+    Ok(card)
+}
+
+/// Writes a model as a Hugging Face checkpoint: the same files, but for the losses of its training.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_model(directory: &Path, model: &Model) -> Result<(), CheckpointError> {
+    let weights = weights(&model.card.name, &model.card.shape, &model.parameters)?;
+    write_files(directory, &model.card, weights)
+}
+
+/// The weights in half precision, as a file.
+fn weights(name: &str, shape: &Shape, parameters: &[f32]) -> Result<Vec<u8>, CheckpointError> {
+    let layout = shape.layout();
+    let halves: Vec<u8> = parameters.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+    let views: HashMap<String, TensorView<'_>> = layout
+        .tensors
+        .iter()
+        .filter_map(|tensor| {
+            let bytes = &halves[2 * tensor.range.start..2 * tensor.range.end];
+            let view = TensorView::new(Dtype::F16, tensor.dimensions.clone(), bytes).ok()?;
+            Some((tensor.name.clone(), view))
+        })
+        .collect();
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|error| CheckpointError::Weights { name: name.to_owned(), reason: error.to_string() })
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    std::fs::write(path, bytes).map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })
+}
+
+fn write_files(directory: &Path, card: &Card, weights: Vec<u8>) -> Result<(), CheckpointError> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| CheckpointError::Io { path: directory.display().to_string(), source })?;
     let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
     for (file, bytes) in [
         ("model.safetensors", weights),
-        ("config.json", pretty(&config(&shape))),
+        ("config.json", pretty(&config(&card.shape))),
         ("tokenizer.json", pretty(&tokenizer())),
+        ("tokenizer_config.json", pretty(&tokenizer_config(&card.shape))),
         ("card.json", pretty(&json!(card))),
-        ("README.md", readme(&card).into_bytes()),
-        ("loss.csv", trainer.curve().into_bytes()),
+        ("README.md", readme(card).into_bytes()),
     ] {
-        let path = directory.join(file);
-        std::fs::write(&path, bytes).map_err(|error| io(&path, error))?;
+        put(&directory.join(file), &bytes)?;
     }
-    Ok(card)
+    Ok(())
 }
 
 fn config(shape: &Shape) -> serde_json::Value {
@@ -250,6 +274,18 @@ fn config(shape: &Shape) -> serde_json::Value {
         "bos_token_id": BEGIN,
         "eos_token_id": BEGIN,
         "torch_dtype": "float16",
+    })
+}
+
+/// What the tokenizer does beside its vocabulary, as transformers asks.
+fn tokenizer_config(shape: &Shape) -> serde_json::Value {
+    let begin = char::from(BEGIN).to_string();
+    json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": begin,
+        "eos_token": begin,
+        "model_max_length": shape.context,
+        "clean_up_tokenization_spaces": false,
     })
 }
 

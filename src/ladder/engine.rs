@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use self::forward::{Forward, Memory, Row};
+use self::forward::{Forward, Memory, Row, pages};
 use self::prefix::Prefixes;
 pub use self::sampling::{PROMPT_TOP, PromptScore, TokenScore};
 use super::checkpoint::Model;
@@ -25,7 +25,7 @@ const SEQUENCES: usize = 64;
 /// Prompt tokens in one step, so that a long prompt does not hold up those who are already being answered.
 const PREFILL: usize = 512;
 /// Bounds of the cache of recent prompts.
-const PREFIX_BYTES: usize = 8 << 20;
+const PREFIX_BYTES: usize = 32 << 20;
 const PREFIX_ENTRIES: usize = 128;
 
 /// A continuation that is wanted.
@@ -322,11 +322,12 @@ impl Engine {
     /// Drops every job that `keep` does not want, without an event.
     pub fn retain(&mut self, keep: impl Fn(u64) -> bool) {
         self.waiting.retain(|sequence| keep(sequence.id));
-        let free = &mut self.free;
+        let (free, memories) = (&mut self.free, &mut self.memories);
         self.active.retain(|sequence| {
             let kept = keep(sequence.id);
-            if !kept {
-                free.extend(sequence.slot);
+            if let (false, Some(slot)) = (kept, sequence.slot) {
+                memories[slot].clear();
+                free.push(slot);
             }
             kept
         });
@@ -366,7 +367,8 @@ impl Engine {
                 // At the end of the prompt and not of the reply, so that jobs with the same prompt behind it can use it.
                 let (tokens, scores) = (&sequence.tokens[..prefill], &sequence.prompt_scores);
                 if let Some(slot) = sequence.slot {
-                    self.prefixes.insert(tokens, scores, || self.forward.compact(&self.memories[slot], prefill));
+                    let memory = &self.memories[slot][..pages(prefill)];
+                    self.prefixes.insert(tokens, scores, memory, self.forward.page_bytes());
                 }
             }
             if sequence.filled >= prefill && sequence.job.most() == 0 {
@@ -374,7 +376,10 @@ impl Engine {
             }
             events.extend(sequence.unsent().map(|event| (sequence.id, event)));
             if let Some(finish) = sequence.finish {
-                self.free.extend(sequence.slot);
+                if let Some(slot) = sequence.slot {
+                    self.memories[slot].clear();
+                    self.free.push(slot);
+                }
                 events.push((sequence.id, Event::Finished(Box::new(sequence.finished(finish)))));
             } else {
                 active.push(sequence);
@@ -393,13 +398,13 @@ impl Engine {
             if sequence.slot.is_none() && sequence.filled < prefill && budget > 0 {
                 // Looked up as late as possible, for what the jobs before it leave behind.
                 let slot = self.free.pop().unwrap_or_else(|| {
-                    self.memories.push(self.forward.memory());
+                    self.memories.push(Memory::new());
                     self.memories.len() - 1
                 });
                 sequence.slot = Some(slot);
                 let limit = if sequence.job.most() > 0 { prefill - 1 } else { prefill };
                 if let Some(found) = self.prefixes.find(&sequence.tokens, limit, sequence.scored_from()) {
-                    self.forward.restore(&mut self.memories[slot], found.memory, found.stored, found.positions);
+                    self.memories[slot].extend_from_slice(&found.memory[..pages(found.positions)]);
                     sequence.filled = found.positions;
                     for (score, known) in sequence.prompt_scores.iter_mut().zip(found.scores).take(found.positions + 1) {
                         *score = *known;

@@ -10,6 +10,7 @@ mod backprop;
 mod checkpoint;
 mod embedded;
 mod engine;
+mod gguf;
 mod kernels;
 mod matmul;
 mod optimizer;
@@ -17,8 +18,9 @@ mod progress;
 mod shape;
 mod train;
 
-pub use checkpoint::{Card, CheckpointError, Description, Losses, Model, write};
+pub use checkpoint::{Card, CheckpointError, Description, Losses, Model, write, write_model};
 pub use embedded::{all_cards, cards, cards_in, models};
 pub use engine::{Engine, Event, Finish, Finished, Generate, Job, JobError, PROMPT_TOP, PromptScore, TokenScore};
+pub use gguf::gguf;
 pub use shape::{BEGIN, Shape, VOCABULARY};
 pub use train::{Corpus, Document, Trainer, Training};

@@ -25,7 +25,7 @@ struct Order {
 
 #[derive(Debug)]
 enum Stage {
-    Idle(Model),
+    Idle(Box<Model>),
     Running(mpsc::Sender<Order>),
     /// The thread could not be started.
     Broken,
@@ -133,7 +133,7 @@ impl Service {
     pub(super) fn new(models: Vec<Model>, limits: Limits) -> Self {
         let serve = |model: Model| Served {
             card: model.card.clone(),
-            stage: Mutex::new(Stage::Idle(model)),
+            stage: Mutex::new(Stage::Idle(Box::new(model))),
             queue: Arc::new(AtomicUsize::new(0)),
             requests: AtomicU64::new(0),
         };

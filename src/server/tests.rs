@@ -8,8 +8,7 @@ use crate::ladder::{Card, Model, Shape, Trainer, Training};
 fn model(name: &str, context: usize, layers: usize) -> Model {
     let shape = Shape { width: 16, layers, heads: 2, feed_forward: 32, context };
     let parameters = Trainer::new(Training { shape, tokens: 1, seed: 1 }).parameters().to_vec();
-    let params = parameters.len() as u64;
-    let card = Card::unmeasured(name.to_owned(), shape);
+    let card = Card::unmeasured(name, shape);
     Model { card, parameters }
 }
 
@@ -20,9 +19,13 @@ struct Client {
 
 impl Client {
     async fn new(models: Vec<Model>) -> Self {
+        Self::harsh(models, Hardships::default()).await
+    }
+
+    async fn harsh(models: Vec<Model>, hardships: Hardships) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(super::serve(listener, router(models, Hardships::default()), std::future::pending()));
+        tokio::spawn(super::serve(listener, router(models, hardships), std::future::pending()));
         Self { base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
@@ -208,4 +211,168 @@ async fn the_jobs_of_a_client_that_goes_away_are_dropped() {
     assert!(request.send().await.unwrap_err().is_timeout());
     let short = client.complete(json!({ "model": "slow", "prompt": "x", "max_tokens": 1 }));
     tokio::time::timeout(Duration::from_secs(10), short).await.unwrap();
+}
+
+/// A model in which attention and the feed-forward layer add nothing, so that the next token depends on the last one alone; and the log-probability
+/// of one token after another, in closed form and in double precision.
+fn bigram() -> (Model, impl Fn(u8, u8) -> f64) {
+    const WIDTH: usize = 16;
+    let mut model = model("bigram", 128, 1);
+    let (square, feed) = (WIDTH * WIDTH, WIDTH * 32);
+    let block = 128 * WIDTH;
+    // The output of attention, and that of the feed-forward layer, in the order of a checkpoint.
+    model.parameters[block + 3 * square..][..square].fill(0.0);
+    model.parameters[block + 4 * square + 2 * feed..][..feed].fill(0.0);
+    for x in &mut model.parameters[..block] {
+        *x *= 10.0;
+    }
+    let table: Vec<Vec<f64>> =
+        model.parameters[..block].chunks(WIDTH).map(|row| row.iter().copied().map(f64::from).collect()).collect();
+    let logprob = move |before: u8, after: u8| {
+        let x = &table[usize::from(before)];
+        let root = (x.iter().map(|x| x * x).sum::<f64>() / WIDTH as f64 + 1e-5).sqrt();
+        let logits: Vec<f64> = table.iter().map(|row| row.iter().zip(x).map(|(a, b)| a * b / root).sum::<f64>()).collect();
+        logits[usize::from(after)] - logits.iter().map(|logit| logit.exp()).sum::<f64>().ln()
+    };
+    (model, logprob)
+}
+
+#[tokio::test]
+async fn log_probabilities_are_those_of_the_closed_form() {
+    let (model, logprob) = bigram();
+    let client = Client::new(vec![model]).await;
+    let body = json!({ "model": "bigram", "prompt": "The quick brown fox.", "echo": true, "logprobs": 5, "max_tokens": 20, "temperature": 0 });
+    let reply = client.complete(body).await;
+    let (choice, listed) = (&reply["choices"][0], &reply["choices"][0]["logprobs"]);
+    let text = choice["text"].as_str().unwrap().as_bytes();
+    assert!(text.len() > 20);
+    for (place, pair) in text.windows(2).enumerate() {
+        let found = listed["token_logprobs"][place + 1].as_f64().unwrap();
+        assert!((found - logprob(pair[0], pair[1])).abs() < 1e-5, "{place}: {found} and {}", logprob(pair[0], pair[1]));
+        for (token, found) in listed["top_logprobs"][place + 1].as_object().unwrap() {
+            assert!((found.as_f64().unwrap() - logprob(pair[0], token.as_bytes()[0])).abs() < 1e-5);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bias_is_added_before_anything_is_drawn_or_reported() {
+    let (model, logprob) = bigram();
+    let client = Client::new(vec![model]).await;
+    let body = |bias: Value| json!({ "model": "bigram", "prompt": "ab", "max_tokens": 5, "temperature": 0, "logprobs": 1, "logit_bias": bias });
+    let reply = client.complete(body(json!({ "120": 100 }))).await;
+    assert_eq!(reply["choices"][0]["text"], "xxxxx");
+    // A moderate bias changes a probability by what it should.
+    let (p, bias) = (logprob(b'b', b'x').exp(), 3.0_f64);
+    let reply = client.complete(body(json!({ "120": bias, "121": -100 }))).await;
+    let expected = logprob(b'b', b'x') + bias - (p * bias.exp() + 1.0 - p - logprob(b'b', b'y').exp()).ln();
+    let (text, listed) = (&reply["choices"][0]["text"], &reply["choices"][0]["logprobs"]);
+    if text.as_str().unwrap().starts_with('x') {
+        assert!((listed["token_logprobs"][0].as_f64().unwrap() - expected).abs() < 1e-4);
+    }
+    for wrong in [json!({ "128": 1 }), json!({ "x": 1 }), json!({ "1": 101 })] {
+        assert_eq!(client.post("/v1/completions", body(wrong)).await.0, 400);
+    }
+}
+
+#[tokio::test]
+async fn tools_are_called_and_their_results_used() {
+    let name = crate::ladder::cards().unwrap().pop().unwrap().name;
+    let client = Client::new(crate::ladder::models("nowhere".as_ref(), |other| other == name).unwrap()).await;
+    let parameters = json!({ "type": "object", "properties": { "sum": { "type": "string" } } });
+    let tools = json!([{ "type": "function", "function": { "name": "calculator", "parameters": parameters } }]);
+    let mut messages =
+        vec![json!({ "role": "system", "content": "Compute." }), json!({ "role": "user", "content": "57+86" })];
+    let ask = |messages: &[Value]| json!({ "model": name, "messages": messages, "tools": tools, "temperature": 0 });
+    let (status, reply) = client.post("/v1/chat/completions", ask(&messages)).await;
+    assert_eq!(status, 200, "{reply}");
+    let (choice, message) = (&reply["choices"][0], &reply["choices"][0]["message"]);
+    assert_eq!(choice["finish_reason"], "tool_calls", "{reply}");
+    assert!(message["content"].is_null());
+    let call = &message["tool_calls"][0];
+    assert_eq!(call["function"], json!({ "name": "calculator", "arguments": "{\"sum\":\"57+86\"}" }));
+    // The same as it comes.
+    let mut streamed = ask(&messages);
+    streamed["stream"] = json!(true);
+    let chunks = client.stream("/v1/chat/completions", streamed).await;
+    let calls: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).collect();
+    assert_eq!((calls.len(), &calls[0]["function"], &calls[0]["index"]), (1, &call["function"], &json!(0)));
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+    messages.push(message.clone());
+    messages.push(json!({ "role": "tool", "tool_call_id": call["id"], "content": "143" }));
+    let (_, reply) = client.post("/v1/chat/completions", ask(&messages)).await;
+    assert_eq!(reply["choices"][0]["message"]["content"], "143", "{reply}");
+    assert_eq!(reply["choices"][0]["finish_reason"], "stop");
+    // Without their use, or with one that nobody knows.
+    let mut none = ask(&messages[..2]);
+    none["tool_choice"] = json!("none");
+    let (_, reply) = client.post("/v1/chat/completions", none).await;
+    assert!(reply["choices"][0]["message"]["tool_calls"].is_null());
+    let mut unknown = ask(&messages[..2]);
+    unknown["tools"][0]["function"]["name"] = json!("browser");
+    let (status, reply) = client.post("/v1/chat/completions", unknown).await;
+    assert!(status == 400 && reply["error"]["message"].as_str().unwrap().contains("`browser`"), "{reply}");
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_said() {
+    let minute = |limit: u32| std::num::NonZeroU32::new(limit);
+    let hardships = Hardships { requests_per_minute: minute(3), tokens_per_minute: minute(60), chaos: None };
+    let client = Client::harsh(vec![model("tiny", 128, 1)], hardships).await;
+    let ask = |max_tokens: u64| {
+        let body = json!({ "model": "tiny", "prompt": "x", "max_tokens": max_tokens, "temperature": 0 });
+        client.http.post(format!("{}/v1/completions", client.base)).body(body.to_string()).send()
+    };
+    let first = ask(8).await.unwrap();
+    assert_eq!(first.status(), 200);
+    assert_eq!(first.headers()["x-ratelimit-limit-requests"], "3");
+    assert_eq!(first.headers()["x-ratelimit-remaining-requests"], "2");
+    assert_eq!(first.headers()["x-ratelimit-remaining-tokens"], "50");
+    // 62 tokens will never be allowed; 52 will, in a while.
+    let never = ask(60).await.unwrap();
+    assert!(never.status() == 429 && !never.headers().contains_key("retry-after"));
+    let later = ask(50).await.unwrap();
+    assert_eq!(later.status(), 429);
+    let wait: u64 = later.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&wait), "{wait}");
+    assert_eq!(later.json::<Value>().await.unwrap()["error"]["code"], "rate_limit_exceeded");
+    let fourth = ask(1).await.unwrap();
+    assert!(fourth.status() == 429 && fourth.text().await.unwrap().contains("3 requests per minute"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_is_refused_in_the_form_of_the_interface() {
+    let client = Client::small().await;
+    let body = json!({ "model": "tiny-a", "prompt": "x".repeat(2 << 20) });
+    let (status, reply) = client.post("/v1/completions", body).await;
+    assert_eq!((status, &reply["error"]["type"]), (413, &json!("invalid_request_error")));
+}
+
+#[tokio::test]
+async fn a_seed_of_chaos_gives_the_same_faults_and_everything_else_is_answered() {
+    let hardships = Hardships { chaos: Some(7), ..Hardships::default() };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let client = Client::harsh(vec![model("tiny", 128, 1)], hardships).await;
+        let mut fates = Vec::new();
+        for _ in 0..60 {
+            let body = json!({ "model": "tiny", "prompt": "x", "max_tokens": 3, "temperature": 0 }).to_string();
+            let request = client.http.post(format!("{}/v1/completions", client.base)).body(body);
+            // Less than a late reply takes.
+            let fate = match request.timeout(Duration::from_secs(1)).send().await {
+                Err(error) => format!("timeout {}", error.is_timeout()),
+                Ok(reply) => {
+                    let status = reply.status().as_u16();
+                    format!("{status} {}", reply.json::<Value>().await.is_ok())
+                }
+            };
+            fates.push(fate);
+        }
+        seen.push(fates);
+    }
+    assert_eq!(seen[0], seen[1]);
+    let count = |fate: &str| seen[0].iter().filter(|other| *other == fate).count();
+    assert!(count("200 true") >= 35, "{:?}", seen[0]);
+    assert!(count("429 true") + count("500 true") + count("503 true") >= 2, "{:?}", seen[0]);
+    assert!(count("200 false") + count("timeout true") >= 2, "{:?}", seen[0]);
 }

@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_asked_depends_neither_on_the_examples_nor_on_how_much_is_asked() {
         let rows = task(DataSource::Rows(Samples::keep((0..40).map(|index| Ok::<_, SamplesError>(row(index)))).unwrap()));
-        let parameters = Parameters([("digits".to_owned(), 2)].into());
+        let parameters = Parameters([("digits".to_owned(), 2), ("terms".to_owned(), 2)].into());
         let drawn = task(DataSource::Generator { name: "addition".to_owned(), parameters });
         for task in [rows, drawn] {
             let all = draw(&task, 1, 30, 8).unwrap();

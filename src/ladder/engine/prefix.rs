@@ -1,23 +1,24 @@
 //! What is remembered of recent prompts, so that the next one with the same beginning need not compute it again.
 
+use std::sync::Arc;
+
+use super::forward::{Memory, Page};
 use super::sampling::PromptScore;
 
 /// One prompt that was run.
 #[derive(Debug)]
 struct Entry {
     tokens: Vec<u8>,
-    /// Its keys and values, compact.
-    memory: Vec<f32>,
+    /// Its keys and values.
+    memory: Memory,
     /// The score of each token, where it was computed.
     scores: Vec<Option<PromptScore>>,
     used: u64,
+    /// What it takes at most: pages that it shares with others are counted in full.
+    bytes: usize,
 }
 
 impl Entry {
-    fn bytes(&self) -> usize {
-        self.memory.len() * size_of::<f32>() + self.tokens.len() * (1 + size_of::<Option<PromptScore>>())
-    }
-
     /// Positions that a prompt can take over: those of the common prefix, but of the tokens that must be scored no more than
     /// have a score here, since the logits of a position taken over are not computed.
     fn usable(&self, tokens: &[u8], limit: usize, scored_from: Option<usize>) -> usize {
@@ -45,9 +46,7 @@ pub(super) struct Prefixes {
 #[derive(Debug)]
 pub(super) struct Found<'a> {
     pub(super) positions: usize,
-    /// Positions in `memory`.
-    pub(super) stored: usize,
-    pub(super) memory: &'a [f32],
+    pub(super) memory: &'a [Arc<Page>],
     pub(super) scores: &'a [Option<PromptScore>],
 }
 
@@ -66,12 +65,12 @@ impl Prefixes {
             return None;
         }
         entry.used = self.clock;
-        let Entry { memory, scores, tokens, .. } = entry;
-        Some(Found { positions, stored: tokens.len(), memory, scores })
+        let Entry { memory, scores, .. } = entry;
+        Some(Found { positions, memory, scores })
     }
 
-    /// Remembers a prompt; `memory` is called only when it is not known yet.
-    pub(super) fn insert(&mut self, tokens: &[u8], scores: &[Option<PromptScore>], memory: impl FnOnce() -> Vec<f32>) {
+    /// Remembers a prompt and the pages that hold it.
+    pub(super) fn insert(&mut self, tokens: &[u8], scores: &[Option<PromptScore>], memory: &[Arc<Page>], page_bytes: usize) {
         self.clock += 1;
         let mut scores: Vec<Option<PromptScore>> =
             (0..tokens.len()).map(|token| scores.get(token).copied().flatten()).collect();
@@ -90,17 +89,18 @@ impl Prefixes {
             let is_prefix = tokens.starts_with(&entry.tokens);
             if is_prefix {
                 merge(&mut scores, &entry.scores);
-                self.bytes -= entry.bytes();
+                self.bytes -= entry.bytes;
             }
             !is_prefix
         });
-        let entry = Entry { tokens: tokens.to_vec(), memory: memory(), scores, used: self.clock };
-        self.bytes += entry.bytes();
+        let bytes = memory.len() * page_bytes + tokens.len() * (1 + size_of::<Option<PromptScore>>());
+        let entry = Entry { tokens: tokens.to_vec(), memory: memory.to_vec(), scores, used: self.clock, bytes };
+        self.bytes += bytes;
         self.entries.push(entry);
         while self.bytes > self.most_bytes || self.entries.len() > self.most_entries {
             let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.used).map(|(index, _)| index);
             let Some(oldest) = oldest else { break };
-            self.bytes -= self.entries.swap_remove(oldest).bytes();
+            self.bytes -= self.entries.swap_remove(oldest).bytes;
         }
     }
 }

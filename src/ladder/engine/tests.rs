@@ -14,7 +14,7 @@ fn model(shape: Shape) -> Model {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     // Larger than at the start of training, so that the attention is not flat.
     let parameters: Vec<f32> = trainer.parameters().iter().map(|x| x * rng.random_range(1.0..4.0)).collect();
-    let card = Card::unmeasured("random".to_owned(), shape);
+    let card = Card::unmeasured("random", shape);
     Model { card, parameters }
 }
 
