@@ -108,8 +108,16 @@ async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch:
     let (limiter, endpoint) = (Arc::new(Limiter::new(limits)), planned.endpoint.clone());
     let gateway = Gateway::new(endpoint, planned.provider, Box::new(network), limiter, Arc::new(spending), retries);
     let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
-    let summary =
-        onset::runner::run(Arc::clone(&plan), store.clone(), gateways, Options::default(), stop, Arc::new(Unseen)).await;
+    let summary = onset::runner::run(
+        Arc::clone(&plan),
+        &onset::plan::Quota::of(&plan, plan.samples),
+        store.clone(),
+        gateways,
+        Options::default(),
+        stop,
+        Arc::new(Unseen),
+    )
+    .await;
     (summary.unwrap(), Arc::into_inner(plan).unwrap(), store)
 }
 

@@ -54,8 +54,16 @@ async fn run(directory: &Path, config: &str, retries: Retries, timeout: Duration
         gateways.insert(spec.name.clone(), Arc::new(gateway));
     }
     let (_never, stop) = tokio::sync::watch::channel(false);
-    let summary =
-        onset::runner::run(Arc::clone(&plan), store.clone(), gateways, Options::default(), stop, Arc::new(Unseen)).await;
+    let summary = onset::runner::run(
+        Arc::clone(&plan),
+        &onset::plan::Quota::of(&plan, plan.samples),
+        store.clone(),
+        gateways,
+        Options::default(),
+        stop,
+        Arc::new(Unseen),
+    )
+    .await;
     assert_eq!(summary.unwrap().unusable, []);
     let records = store.records(&plan.run).unwrap();
     assert_eq!(records.len(), plan.len());

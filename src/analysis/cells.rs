@@ -144,7 +144,8 @@ impl Cells {
             tasks: manifest.tasks.iter().map(of_task).collect(),
             seed: manifest.seed,
             records: 0,
-            planned: manifest.planned,
+            // What was not asked, where verdicts decide, was not planned.
+            planned: if manifest.until_resolved { 0 } else { manifest.planned },
             repetitions: manifest.repetitions,
         }
     }

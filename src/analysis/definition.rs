@@ -65,7 +65,7 @@ impl Definition {
         let (before, after): (Vec<Items>, Vec<Items>) = items.iter().partition(|item| item.x < cut);
         let (plateau, rest) = (pool(&before)?, pool(&after)?);
         let at_the_end = pool(&after.iter().copied().filter(|item| item.x >= sizes.last).collect::<Vec<_>>())?;
-        let margin = (0.2 * (rest.mean().max(at_the_end.mean()) - chance)).max(0.02);
+        let margin = margin(rest.mean().max(at_the_end.mean()) - chance);
         // A model of the plateau is worth fewer items than it has, because its items are correlated.
         let worth = |item: &Items| 1.0 / (item.n - 1.0).mul_add(CORRELATION, 1.0);
         let (mut right, mut wrong) = (1.0, 1.0);
@@ -154,6 +154,11 @@ impl Definition {
     pub(super) fn is_at_chance(&self, chance: f64) -> bool {
         self.plateau <= chance + self.margin && self.strays <= self.before / 10 && self.climb.is_none()
     }
+}
+
+/// How far above chance a plateau may lie before a rise by so much.
+pub(super) fn margin(gain: f64) -> f64 {
+    (0.2 * gain).max(0.02)
 }
 
 /// The linear trend of models' items.

@@ -98,6 +98,13 @@ impl<'a> Gates<'a> {
         }
     }
 
+    /// Whether what an unresolved curve lacks is models, which no number of samples takes the place of.
+    pub(super) fn lacks_models(&self, verdict: Verdict) -> bool {
+        let rise = self.posterior.shapes[Shape::Emergent as usize] + self.posterior.shapes[Shape::Breakthrough as usize];
+        let is_short = self.definition.is_some_and(|definition| definition.before < PLATEAU_MODELS);
+        verdict == Verdict::Unresolved && (self.likely(Shape::TooShort) || (rise >= LIKELY && is_short))
+    }
+
     fn likely(&self, shape: Shape) -> bool {
         self.posterior.shapes[shape as usize] >= LIKELY
     }

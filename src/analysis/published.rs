@@ -241,6 +241,7 @@ fn manifest(name: &str, scores: &[PublishedScore]) -> RunManifest {
         started: String::new(),
         seed: 1,
         samples: 0,
+        until_resolved: false,
         repetitions: 1,
         epoch: String::new(),
         tasks: tasks.collect(),

@@ -31,6 +31,7 @@ pub(super) fn manifest(chance: f64, models: usize) -> RunManifest {
         started: "2026-01-01T00:00:00Z".into(),
         seed: 1,
         samples: N,
+        until_resolved: false,
         repetitions: 1,
         epoch: String::new(),
         tasks: vec![task("task", chance)],

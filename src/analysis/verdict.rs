@@ -42,6 +42,8 @@ pub(super) struct Finding {
     pub(super) p_value: Option<f64>,
     pub(super) onset: Onset,
     pub(super) sharpness: Option<f64>,
+    /// Whether it is unresolved for want of models, and not of samples.
+    pub(super) lacks_models: bool,
     pub(super) evidence: Vec<Evidence>,
 }
 
@@ -73,6 +75,7 @@ fn unfinished(evidence: Evidence) -> Finding {
         p_value: None,
         onset: Onset::default(),
         sharpness: None,
+        lacks_models: true,
         evidence: vec![evidence],
     }
 }
@@ -167,7 +170,8 @@ fn against_chance(question: &Question<'_>, levels: &[Level], chance: f64) -> Fin
         evidence.push(surprise(question, &items, (below / unit).log10(), chance));
     }
     let p_value = definition.map(|definition| definition.p_value());
-    Finding { verdict, emergence: posterior.least(Shape::Emergent), p_value, onset, sharpness, evidence }
+    let (emergence, lacks_models) = (posterior.least(Shape::Emergent), gates.lacks_models(verdict));
+    Finding { verdict, emergence, p_value, onset, sharpness, lacks_models, evidence }
 }
 
 /// Where the rise is, of the drawn curves that rise: the knee with its 95 % interval, the midpoint, and how far apart they are.
@@ -330,7 +334,15 @@ fn without_chance(question: &Question<'_>, levels: &[Level]) -> Finding {
         )),
         _ => {}
     }
-    Finding { verdict, emergence: 0.0, p_value: None, onset: Onset::default(), sharpness: None, evidence }
+    Finding {
+        verdict,
+        emergence: 0.0,
+        p_value: None,
+        onset: Onset::default(),
+        sharpness: None,
+        lacks_models: false,
+        evidence,
+    }
 }
 
 fn above_words(question: &Question<'_>, levels: &[Level], after: &[Level], p_above: &[f64], chance: f64) -> Evidence {

@@ -90,6 +90,12 @@ struct What {
     /// Samples per task.
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
+    /// Ask only until every verdict is settled: more where it is not.
+    #[arg(long, conflicts_with = "samples")]
+    until_resolved: bool,
+    /// The most samples per task with --until-resolved.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_samples: Option<u32>,
     /// Ask everything anew: answers of earlier runs are not used. A fresh run that was interrupted goes on.
     #[arg(long)]
     fresh: bool,

@@ -121,6 +121,7 @@ fn warn(analysis: &Analysis) {
 #[expect(clippy::too_many_arguments, reason = "all that a run left")]
 pub(super) fn summary(
     plan: &Plan,
+    planned: usize,
     manifest: &RunManifest,
     summary: &Summary,
     spending: &Spending,
@@ -138,7 +139,7 @@ pub(super) fn summary(
         println!(
             "{}",
             json!({
-                "run": plan.run, "planned": plan.len(), "records": records, "requests": summary.requests,
+                "run": plan.run, "planned": planned, "records": records, "requests": summary.requests,
                 "outcomes": outcomes, "incomplete": summary.incomplete, "interrupted": summary.interrupted,
                 "unusable": summary.unusable, "spent_usd": (!plan.prices.is_empty()).then(|| spending.spent().usd),
                 "over_budget": spending.used_up().is_some(), "seconds": elapsed.as_secs_f64(),
@@ -150,8 +151,7 @@ pub(super) fn summary(
     analysis(manifest, found, global);
     let parts: Vec<String> = Outcome::ALL.iter().map(|&outcome| format!("{} {}", count(outcome), outcome.name())).collect();
     println!(
-        "\n{records} of {} records ({}); {} requests sent in {:.1} s",
-        plan.len(),
+        "\n{records} of {planned} records ({}); {} requests sent in {:.1} s",
         parts.join(", "),
         summary.requests,
         elapsed.as_secs_f64()
@@ -176,8 +176,8 @@ pub(super) fn summary(
     if summary.incomplete > 0 {
         println!("{} records lack a log-probability: --retry-failed asks for it again", summary.incomplete);
     }
-    if records < plan.len() {
-        println!("{} records are still to be done: run the same command again to go on", plan.len() - records);
+    if records < planned {
+        println!("{} records are still to be done: run the same command again to go on", planned - records);
     } else if count(Outcome::Failed) > 0 {
         println!("{} records failed: --retry-failed asks them again", count(Outcome::Failed));
     }

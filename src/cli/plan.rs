@@ -9,10 +9,11 @@ use super::print::println;
 use super::report::open;
 use super::run::{prepare, store_path};
 use super::{Global, What, exit, output};
+use crate::analysis::{FIRST, expected_share};
 use crate::config::EndpointSpec;
-use crate::plan::{Plan, PlannedEndpoint, Unit};
+use crate::plan::{Plan, PlannedEndpoint, Quota, Unit};
 use crate::runner::rebuild;
-use crate::schema::{Price, SamplesError, Scoring};
+use crate::schema::{ModelEntry, Price, SamplesError, Scoring};
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
@@ -96,6 +97,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
         }
     }
     let unscored = unscored(&plan).map_err(Problem::other)?;
+    let share = plan.until_resolved.then(|| share(&plan));
     if global.json {
         let endpoints: Vec<_> = loads.iter().map(endpoint).collect();
         println!(
@@ -104,7 +106,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
                 "run": plan.run, "records": plan.len(), "there": loads.iter().map(|load| load.sum(|one| one.there)).sum::<usize>(),
                 "endpoints": endpoints, "tasks": plan.tasks.len(), "cells": plan.cells.len(), "prompts": plan.prompts.len(),
                 "models": plan.models, "samples": plan.samples, "repetitions": plan.repetitions, "refused": plan.refused, "usd": cost(&loads),
-                "minutes": minutes(&loads), "unscored": unscored,
+                "minutes": minutes(&loads), "unscored": unscored, "expected_share": share,
             })
         );
         return Ok(exit::DONE);
@@ -142,6 +144,14 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
         }
     }
     println!("{rows}");
+    if let Some(share) = share {
+        let (most, least) = (plan.len(), Quota::of(&plan, FIRST).sum() * plan.repetitions as usize);
+        let likely = (share * most as f64).round();
+        println!(
+            "until every verdict is settled: at least {least} records, at most the {most} above, and about {likely} ({:.0} %) if the curves are of the usual kinds: two that emerge, one that grows smoothly, one at chance",
+            100.0 * share
+        );
+    }
     if let Some(usd) = cost(&loads) {
         let without = loads.iter().flat_map(|load| load.models.values()).filter(|load| load.price.is_none()).count();
         let beside = if without > 0 { format!(", and what {without} models without a price cost") } else { String::new() };
@@ -158,6 +168,21 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     }
     repetitive(&plan).iter().for_each(|line| println!("note: {line}"));
     Ok(exit::DONE)
+}
+
+/// What part of all samples is likely to be asked, by family.
+fn share(plan: &Plan) -> f64 {
+    let mut families: BTreeMap<&str, Vec<&ModelEntry>> = BTreeMap::new();
+    for model in plan.models.iter().filter(|model| model.scale.checkpoint.is_none()) {
+        families.entry(&model.family).or_default().push(model);
+    }
+    let mut chances: Vec<f64> = plan.tasks.iter().map(|task| task.task.chance).collect();
+    chances.sort_by(f64::total_cmp);
+    let chance = chances.get(chances.len() / 2).copied().unwrap_or_default();
+    let all = plan.models.len().max(1) as f64;
+    let of_final: usize = families.values().map(Vec::len).sum();
+    let sum: f64 = families.values().map(|models| expected_share(models, chance, plan.samples) * models.len() as f64).sum();
+    (sum + (all - of_final as f64)) / all
 }
 
 /// The endpoints at which repetitions are likely to say the same again.
@@ -229,7 +254,7 @@ fn load<'a>(plan: &'a Plan, spec: &EndpointSpec, store: Option<&Store>) -> Resul
     let there = store.map_or(Ok(0), |store| store.record_count(&plan.run)).map_err(Problem::other)?;
     let begun = store.filter(|_| there > 0);
     let mut loads: BTreeMap<usize, Load<'_>> = BTreeMap::new();
-    for unit in plan.units(&spec.name) {
+    for unit in plan.units(&spec.name, &Quota::of(plan, plan.samples)) {
         let Some(parts) = plan.parts(unit).map_err(Problem::other)? else { continue };
         let load = loads.entry(unit.model).or_default();
         load.model = &parts.model.name;

@@ -75,7 +75,7 @@ impl Observer for Progress {
         let bar = |model: &str| self.bars.as_ref().and_then(|((_, bars), _)| bars.get(model));
         match event {
             Event::Resumed { model, records } => {
-                *state.done.entry(model.clone()).or_default() += *records as u64;
+                state.done.insert(model.clone(), *records as u64);
                 if let Some(bar) = bar(model) {
                     bar.set_position(*records as u64);
                     bar.reset_eta();

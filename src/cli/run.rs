@@ -12,11 +12,12 @@ use super::print::eprintln;
 use super::probe::{identity, is_to_be_calibrated};
 use super::progress::Progress;
 use super::{Global, What, exit, output};
+use crate::analysis::{Cells, FIRST, Settling, settle};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, cards, cards_in, models};
-use crate::plan::{Ladder, Plan, Selection};
+use crate::plan::{self, Ladder, Plan, Quota, Selection};
 use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
-use crate::schema::{Finding, ModelEntry, Outcome, Probe, Scale, Transport};
+use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
 use crate::server::{self, Hardships};
 use crate::store::{Store, Write};
 use crate::transport::{Header, InProcess, Network};
@@ -45,8 +46,13 @@ pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan),
         (cards().map_err(Problem::other)?, cards_in(&workspace.directory().join(MODELS)).map_err(Problem::other)?);
     let entries = |cards: Vec<Card>| cards.into_iter().map(entry).collect();
     let ladder = Ladder { built_in: entries(built_in), local: entries(local) };
-    let selection = Selection { only: what.only.clone(), samples: what.samples };
-    let mut plan = crate::plan::plan(&workspace, &ladder, &selection)?;
+    let selection = Selection {
+        only: what.only.clone(),
+        samples: what.samples,
+        until_resolved: what.until_resolved,
+        max_samples: what.max_samples.map(|most| most as usize),
+    };
+    let mut plan = plan::plan(&workspace, &ladder, &selection)?;
     if what.fresh {
         let unfinished = unfinished(&plan, &store_path(&what.out))?;
         let epoch = unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string());
@@ -202,7 +208,7 @@ pub(super) fn run(
     let spending = Spending::new(&plan.run, plan.prices.clone(), budget, &store).map_err(Problem::other)?;
     let spending = Arc::new(spending);
     let retries = if no_retry { Retries { most: 0, ..RETRIES } } else { RETRIES };
-    let summary = runtime.block_on(async {
+    let (summary, quota) = runtime.block_on(async {
         let (mut gateways, mut limiters) = (HashMap::new(), HashMap::new());
         for spec in &workspace.config.endpoints {
             if plan.models.iter().any(|model| model.endpoint == spec.name) {
@@ -246,15 +252,32 @@ pub(super) fn run(
         if retry_failed || store.record_count(&plan.run).map_err(Problem::other)? < plan.len() {
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
-        runner::run(Arc::clone(&plan), store.clone(), gateways, Options { retry_failed }, stop, observer)
-            .await
-            .map_err(Problem::other)
+        let mut quota = plan.first_quota(FIRST);
+        loop {
+            let (gateways, options) = (gateways.clone(), Options { retry_failed });
+            let round = runner::run(
+                Arc::clone(&plan),
+                &quota,
+                store.clone(),
+                gateways,
+                options,
+                stop.clone(),
+                Arc::clone(&observer),
+            );
+            let summary = round.await.map_err(Problem::other)?;
+            let is_over =
+                !plan.until_resolved || summary.interrupted || !summary.unusable.is_empty() || spending.used_up().is_some();
+            if is_over || !ask_more(&plan, &manifest, &store, &mut quota, global)? {
+                return Ok::<_, Problem>((summary, quota));
+            }
+        }
     })?;
     // Its connections and buffers make room for the analysis.
     drop(runtime);
     let analysis = super::report::derive(&store, &manifest, None, &what.out)?;
     super::report::point_latest(&what.out, &manifest.run)?;
-    output::summary(&plan, &manifest, &summary, &spending, &analysis, started.elapsed(), &what.out, global);
+    let planned = quota.sum() * plan.repetitions as usize;
+    output::summary(&plan, planned, &manifest, &summary, &spending, &analysis, started.elapsed(), &what.out, global);
     let failed = summary.outcomes.get(&Outcome::Failed).copied().unwrap_or_default();
     if failed + summary.incomplete > 0 {
         output::reasons(&store, &plan.run, global).map_err(Problem::other)?;
@@ -270,6 +293,36 @@ pub(super) fn run(
     })
 }
 
+/// Raises the quota where a verdict is not settled; whether anything is left to ask.
+fn ask_more(
+    plan: &Plan,
+    manifest: &RunManifest,
+    store: &Store,
+    quota: &mut Quota,
+    global: &Global,
+) -> Result<bool, Problem> {
+    let mut cells = Cells::new(manifest);
+    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
+    let settling = settle(manifest, &cells);
+    let before = quota.sum();
+    for more in &settling.more {
+        let is_cell = |cell: &plan::Cell| {
+            let (task, prompt) = (plan.tasks.get(cell.task), plan.prompts.get(cell.prompt));
+            task.is_some_and(|task| task.task.name == more.task) && prompt.is_some_and(|prompt| prompt.name == more.prompt)
+        };
+        let model = plan.models.iter().position(|model| model.name == more.model);
+        if let (Some(cell), Some(model)) = (plan.cells.iter().position(is_cell), model) {
+            quota.raise(cell, model, more.samples);
+        }
+    }
+    let asked = quota.sum() - before;
+    if !global.quiet {
+        let Settling { settled, curves, .. } = settling;
+        eprintln!("{settled} of {curves} verdicts are settled; {asked} more records where they are not");
+    }
+    Ok(asked > 0)
+}
+
 pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let (workspace, plan) = prepare(what, global)?;
     // There must be one: what is rebuilt was paid for before.
@@ -281,7 +334,7 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
     let (mut rebuilt, mut count, mut absent) = (Vec::new(), 0, 0);
     for spec in &workspace.config.endpoints {
-        for unit in plan.units(&spec.name) {
+        for unit in plan.units(&spec.name, &Quota::of(&plan, plan.samples)) {
             match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
                 Some(record) => rebuilt.push(Write::Record(Box::new(record))),
                 None => absent += 1,

@@ -19,6 +19,9 @@ pub use source::{Diagnostic, Diagnostics, Located, Place, Source, suggestion};
 use source::{Table, parse};
 pub use task_file::{Data, TaskFile, read_task};
 
+/// What `samples` may be beside a number.
+const UNTIL_RESOLVED: &str = "until-resolved";
+
 /// The address of the built-in models.
 pub const EMBEDDED: &str = "embedded:ladder";
 
@@ -204,8 +207,12 @@ pub struct FamilySpec {
 pub struct Config {
     /// Seed of samples, shots and intervals.
     pub seed: u64,
-    /// Samples per task.
+    /// Samples per task; nothing where verdicts decide.
     pub samples: usize,
+    /// Whether no more is asked than the verdicts need: `samples = "until-resolved"`.
+    pub until_resolved: bool,
+    /// The most samples then.
+    pub max_samples: Option<usize>,
     /// How often each sample is asked.
     pub repetitions: u32,
     /// Names or patterns of tasks.
@@ -338,7 +345,20 @@ fn load_all<T>(
 
 fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -> Option<Config> {
     let seed = table.take("seed").and_then(|node| node.integer(0, problems)).unwrap_or(1);
-    let samples = table.require("samples", problems).and_then(|node| node.integer(1, problems));
+    let max_samples = table.take("max_samples").and_then(|node| node.integer(1, problems));
+    let mut until_resolved = false;
+    let samples = table.require("samples", problems).and_then(|node| match &node.value {
+        source::Value::String(word) if word == UNTIL_RESOLVED => {
+            until_resolved = true;
+            Some(0)
+        }
+        source::Value::String(_) => {
+            let message = format!("`samples` is a number or \"{UNTIL_RESOLVED}\"");
+            problems.push(Diagnostic::at(&node.place, message, format!("expected a number or \"{UNTIL_RESOLVED}\"")));
+            None
+        }
+        _ => node.integer(1, problems),
+    });
     let repetitions = table.take("repetitions").map_or(Some(1), |node| {
         let place = node.place.clone();
         let repetitions = node.integer(1, problems)?;
@@ -374,6 +394,8 @@ fn read_config(mut table: Table, directory: &Path, problems: &mut Diagnostics) -
     Some(Config {
         seed: seed.unsigned_abs(),
         samples: usize::try_from(samples?).unwrap_or(usize::MAX),
+        until_resolved,
+        max_samples: max_samples.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         repetitions: u32::from(repetitions?),
         tasks: tasks?,
         prompts: prompts?,

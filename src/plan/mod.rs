@@ -107,8 +107,10 @@ pub struct Plan {
     pub run: String,
     /// Seed of samples, shots and sampling.
     pub seed: u64,
-    /// Samples per task.
+    /// Samples per task; the most, when it stops where its verdicts are settled.
     pub samples: usize,
+    /// Whether no more is asked than the verdicts need.
+    pub until_resolved: bool,
     /// How often each sample is asked.
     pub repetitions: u32,
     /// Empty, or what keeps this run's exchanges apart.
@@ -129,22 +131,63 @@ pub struct Plan {
     pub refused: Vec<Refusal>,
 }
 
+/// How many of its samples each cell is asked of each model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    samples: Vec<usize>,
+    models: usize,
+}
+
+impl Quota {
+    /// As many for every cell and model.
+    #[must_use]
+    pub fn of(plan: &Plan, samples: usize) -> Self {
+        let models = plan.models.len();
+        Self { samples: vec![samples.min(plan.samples); plan.cells.len() * models], models }
+    }
+
+    /// Samples of a cell for a model.
+    #[must_use]
+    pub fn get(&self, cell: usize, model: usize) -> usize {
+        self.samples.get(cell * self.models + model).copied().unwrap_or_default()
+    }
+
+    /// Asks a cell of a model more.
+    pub fn raise(&mut self, cell: usize, model: usize, samples: usize) {
+        if let Some(known) = self.samples.get_mut(cell * self.models + model) {
+            *known = samples.max(*known);
+        }
+    }
+
+    /// Samples of all.
+    #[must_use]
+    pub fn sum(&self) -> usize {
+        self.samples.iter().sum()
+    }
+}
+
 impl Plan {
-    /// Every unit of the models of one endpoint: cell by cell, within a cell model by model, so that an engine can share the
+    /// The units of the models of one endpoint within a quota: cell by cell, within a cell model by model, so that an engine can share the
     /// examples of a cell.
-    pub fn units(&self, endpoint: &str) -> impl Iterator<Item = Unit> + use<> {
+    pub fn units(&self, endpoint: &str, quota: &Quota) -> impl Iterator<Item = Unit> + use<> {
         let models: Vec<usize> =
             self.models.iter().enumerate().filter(|(_, model)| model.endpoint == endpoint).map(|(index, _)| index).collect();
-        let (cells, samples, repetitions) = (self.cells.len(), self.samples, self.repetitions);
-        let models = Arc::new(models);
+        let (cells, repetitions) = (self.cells.len(), self.repetitions);
+        let models = Arc::new((models, quota.clone()));
         (0..cells).flat_map(move |cell| {
             let models = Arc::clone(&models);
-            (0..models.len()).flat_map(move |index| {
-                let model = models.get(index).copied().unwrap_or_default();
+            (0..models.0.len()).flat_map(move |index| {
+                let model = models.0.get(index).copied().unwrap_or_default();
                 let asked = move |sample| (0..repetitions).map(move |repetition| Unit { cell, model, sample, repetition });
-                (0..samples).flat_map(asked)
+                (0..models.1.get(cell, model)).flat_map(asked)
             })
         })
+    }
+
+    /// What is asked first: all, or a little of everything where verdicts decide.
+    #[must_use]
+    pub fn first_quota(&self, first: usize) -> Quota {
+        Quota::of(self, if self.until_resolved { first } else { self.samples })
     }
 
     /// The same plan with exchanges of its own: nothing that was asked in another epoch answers it.
@@ -198,7 +241,7 @@ impl Plan {
         Ok(found)
     }
 
-    /// Number of records planned for each model.
+    /// Number of records planned for each model, at most.
     #[must_use]
     pub fn of_each_model(&self) -> usize {
         self.cells.len() * self.samples * self.repetitions as usize
@@ -270,6 +313,7 @@ impl Plan {
             started,
             seed: self.seed,
             samples: self.samples,
+            until_resolved: self.until_resolved,
             repetitions: self.repetitions,
             epoch: self.epoch.clone(),
             tasks: self.tasks.iter().map(|planned| without_rows(&planned.task)).collect(),

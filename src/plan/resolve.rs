@@ -25,6 +25,10 @@ pub struct Selection {
     pub only: Vec<String>,
     /// Samples per task instead of the configured number.
     pub samples: Option<usize>,
+    /// Ask no more than the verdicts need, whatever the configuration says.
+    pub until_resolved: bool,
+    /// The most samples then.
+    pub max_samples: Option<usize>,
 }
 
 /// The models behind `embedded:` addresses.
@@ -46,6 +50,8 @@ impl Ladder {
 
 /// What to do where samples cannot be kept.
 const KEPT_SOMEWHERE: &str = "it needs room for the samples of the run; TMPDIR names another directory";
+/// The most samples of a run that asks no more than its verdicts need, unless it is said.
+const MAX_SAMPLES: usize = 500;
 /// Limits on the tokens of a reply are multiples of this.
 const LIMIT_STEP: usize = 16;
 
@@ -80,7 +86,9 @@ pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Re
         return Err(problems);
     }
 
-    let samples = selection.samples.unwrap_or(config.samples);
+    let until_resolved = selection.until_resolved || (config.until_resolved && selection.samples.is_none());
+    let most = selection.max_samples.or(config.max_samples).unwrap_or(MAX_SAMPLES);
+    let samples = selection.samples.unwrap_or(if until_resolved { most } else { config.samples });
     let prompts: Vec<Prompt> =
         prompt_names.iter().filter_map(|name| find(&workspace.prompts, name)).map(|file| file.prompt.clone()).collect();
     let most_shots = prompts.iter().map(|prompt| prompt.shots).max().unwrap_or_default();
@@ -133,6 +141,7 @@ pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Re
         run: String::new(),
         seed: config.seed,
         samples,
+        until_resolved,
         repetitions: config.repetitions,
         epoch: String::new(),
         tasks: planned,

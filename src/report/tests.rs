@@ -286,6 +286,7 @@ fn run() -> (RunManifest, Analysis) {
         started: "2026-01-01T00:00:00Z".into(),
         seed: 1,
         samples: 200,
+        until_resolved: false,
         repetitions: 1,
         epoch: String::new(),
         tasks: vec![task("addition-3", 0.0), task("word-in-context", 0.5)],

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use crate::plan::{Plan, Unit};
+use crate::plan::{Plan, Quota, Unit};
 use crate::schema::{Outcome, Record, SamplesError};
 use crate::store::{Store, StoreError, Tally, Write};
 
@@ -106,13 +106,14 @@ fn is_incomplete(outcome: Outcome, has_detail: bool) -> bool {
     outcome != Outcome::Failed && has_detail
 }
 
-/// Runs a plan through its gateways until every record is there, or `stop` turns true: then the requests in flight are finished
+/// Runs a plan through its gateways until every record within the quota is there, or `stop` turns true: then the requests in flight are finished
 /// and committed, and no more are sent.
 ///
 /// # Errors
 /// When the store cannot be read or written, or the samples cannot be read: nothing more is sent then.
 pub async fn run(
     plan: Arc<Plan>,
+    quota: &Quota,
     store: Store,
     gateways: HashMap<String, Arc<Gateway>>,
     options: Options,
@@ -133,7 +134,7 @@ pub async fn run(
         }
     }
     let there: usize = resumed.values().sum();
-    let (is_new, is_whole) = (there == 0, there == plan.len());
+    let (is_new, is_whole) = (there == 0, there == quota.sum() * plan.repetitions as usize);
     for (model, records) in resumed {
         observer.event(&Event::Resumed { model, records });
     }
@@ -153,10 +154,11 @@ pub async fn run(
     // One stream per endpoint, so that a slow one holds up nobody else. Units are made as they are needed: memory does not
     // grow with the number of samples.
     let endpoints = gateways.into_iter().map(|(name, gateway)| {
+        let units = plan.units(&name, quota);
         let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
         async move {
             let width = gateway.in_flight();
-            let tasks = futures_util::stream::iter(plan.units(&name))
+            let tasks = futures_util::stream::iter(units)
                 .take_while(|_| {
                     let go_on = !*stop.borrow() && gateway.unusable().is_none();
                     async move { go_on }

@@ -245,8 +245,11 @@ pub struct RunManifest {
     pub started: String,
     /// The seed of samples and shots.
     pub seed: u64,
-    /// Samples per task.
+    /// Samples per task; the most, when a run stops where its verdicts are settled.
     pub samples: usize,
+    /// Whether no more is asked than the verdicts need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_resolved: bool,
     /// How often each sample is asked.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub repetitions: u32,

@@ -65,6 +65,6 @@ impl BetaBinomial {
     }
 }
 
-fn ln_beta(a: f64, b: f64) -> f64 {
+pub(super) fn ln_beta(a: f64, b: f64) -> f64 {
     ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
 }

@@ -17,6 +17,7 @@ mod interval;
 mod multiple;
 mod paired;
 mod ranks;
+mod sequence;
 mod trend;
 
 pub use beta_binomial::BetaBinomial;
@@ -28,6 +29,7 @@ pub use interval::{Interval, bootstrap_mean, normal_mean, wilson, wilson_at};
 pub use multiple::{benjamini_hochberg, holm};
 pub use paired::{McNemar, PairedMean, mcnemar, paired_interval, paired_mean};
 pub use ranks::{area_under_curve, median};
+pub use sequence::confidence_sequence;
 pub use trend::{Contrast, Group, contrast, permutation_trend};
 
 #[cfg(test)]

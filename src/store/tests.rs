@@ -74,6 +74,7 @@ fn manifest(run: &str) -> RunManifest {
         started: "2026-11-03T10:00:00Z".to_owned(),
         seed: 1,
         samples: 2,
+        until_resolved: false,
         repetitions: 1,
         epoch: String::new(),
         tasks: Vec::new(),

@@ -25,6 +25,7 @@ fn manifest(models: i32, prompts: Vec<Prompt>) -> RunManifest {
         started: "2026-01-01T00:00:00Z".into(),
         seed: 1,
         samples: N,
+        until_resolved: false,
         repetitions: 1,
         epoch: String::new(),
         tasks: vec![Task {

@@ -1,0 +1,231 @@
+//! Which cells to ask more of, so that samples are spent where a verdict is not settled.
+//!
+//! A verdict rests on which models are above chance and which are not above it by more than the margin of a plateau. A cell is closed
+//! when its confidence sequence lies on one side: above chance, or below chance and the margin. The sequences of a curve hold all
+//! together with a probability of 95 % (a twentieth over the number of models for each), whenever and however often one looks, and
+//! whatever was asked because of what was seen (Ville 1939, Robbins 1970; `stats::confidence_sequence`). A verdict is settled when
+//! every cell of its curve is closed; cells that are open are asked twice as often. What has no verdict though every cell is closed is asked
+//! more where its intervals are widest, unless it lacks models and not samples.
+
+use crate::schema::{ModelEntry, RunManifest, Verdict};
+use crate::stats::confidence_sequence;
+
+use super::cells::Cells;
+use super::definition::margin;
+use super::groups;
+use super::level::Level;
+use super::points::measure;
+use super::ruler::Ruler;
+use super::verdict::{Question, judge};
+use super::{Measured, chance, in_parallel};
+
+/// Samples of every cell at first.
+pub const FIRST: usize = 40;
+/// How often the intervals of a curve may be wrong, taken together.
+const ERROR: f64 = 0.05;
+/// Of a curve without a verdict, a cell is asked more when its interval is at least this part of the widest.
+const WIDE: f64 = 0.6;
+
+/// A cell that is to be asked more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct More {
+    /// The task.
+    pub task: String,
+    /// The prompt.
+    pub prompt: String,
+    /// The model.
+    pub model: String,
+    /// Samples it is to have.
+    pub samples: usize,
+}
+
+/// What is to be asked next, and how many curves are settled of how many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settling {
+    /// Cells that are to be asked more; none when every verdict is settled or every sample asked.
+    pub more: Vec<More>,
+    /// Curves whose verdict is settled.
+    pub settled: usize,
+    /// All curves.
+    pub curves: usize,
+}
+
+/// What is to be asked next of a run of at most `manifest.samples` samples for each cell.
+#[must_use]
+pub fn settle(manifest: &RunManifest, cells: &Cells) -> Settling {
+    let (of_models, _) = groups(manifest, None);
+    let mut asked = Vec::new();
+    for task in &manifest.tasks {
+        for prompt in &manifest.prompts {
+            asked.extend(of_models.iter().map(|group| (task, prompt.name.as_str(), group)));
+        }
+    }
+    let found = in_parallel(&asked, |&(task, prompt, group)| {
+        let metric = task.discontinuous.as_str();
+        let measured = measure(cells, task, prompt, group, metric, None);
+        if measured.is_empty() {
+            return None;
+        }
+        let chance = chance(task, metric);
+        let question = Question { chance, ruler: &group.ruler, seed: manifest.seed, is_pooled: group.is_pooled };
+        let samples: Vec<Asked> = measured.iter().map(|one| Asked::new(one, records(one))).collect();
+        let more = unsettled(&question, &samples, manifest.samples);
+        Some((
+            !more.is_empty(),
+            more.into_iter().map(|(place, samples)| (task, prompt, place, samples)).collect::<Vec<_>>(),
+            measured,
+        ))
+    });
+    let mut settling = Settling { curves: found.len(), ..Settling::default() };
+    for (is_open, more, measured) in found {
+        settling.settled += usize::from(!is_open);
+        for (task, prompt, place, samples) in more {
+            let Some(model) = measured.get(place).map(|one| one.point.model.clone()) else { continue };
+            settling.more.push(More { task: task.name.clone(), prompt: prompt.to_owned(), model, samples });
+        }
+    }
+    settling
+}
+
+/// Records of a point, scored or not.
+fn records(one: &Measured) -> usize {
+    let point = &one.point;
+    point.answered + point.unparsed + point.truncated + point.refused + point.failed
+}
+
+/// A cell of a curve.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    level: Level,
+    /// Samples it was asked, scored or not.
+    samples: usize,
+}
+
+impl Asked {
+    fn new(one: &Measured, samples: usize) -> Self {
+        Self { level: one.level, samples }
+    }
+}
+
+/// The cells of a curve that are to be asked more, by place, and how many samples they are to have; empty when the verdict is settled or nothing
+/// is left to ask.
+fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Vec<(usize, usize)> {
+    let alpha = ERROR / cells.len().max(1) as f64;
+    let chance = question.chance.unwrap_or_default();
+    let highest = cells.iter().map(|cell| cell.level.mean()).fold(chance, f64::max);
+    let margin = margin(highest - chance);
+    // Of cells that can be asked more: whether it is open, and how wide its interval is.
+    let known = cells.iter().enumerate().filter(|(_, cell)| cell.samples < most).map(|(place, cell)| {
+        let interval = confidence_sequence(cell.level.sum, cell.level.n as f64, alpha);
+        let is_open = interval.low <= chance && interval.high >= chance + margin;
+        (place, is_open, interval.high - interval.low)
+    });
+    let known: Vec<(usize, bool, f64)> = known.collect();
+    let more = |place: usize| {
+        let samples = cells.get(place).map_or(FIRST, |cell| (2 * cell.samples).max(FIRST).min(most));
+        (place, samples)
+    };
+    let open: Vec<(usize, usize)> =
+        known.iter().filter(|(_, is_open, _)| *is_open).map(|(place, ..)| more(*place)).collect();
+    if !open.is_empty() || known.is_empty() {
+        return open;
+    }
+    let scored: Vec<Level> = cells.iter().map(|cell| cell.level).filter(|level| level.n > 0).collect();
+    let found = judge(question, &scored);
+    if found.lacks_models || !matches!(found.verdict, Verdict::Unresolved | Verdict::Inconclusive) {
+        return Vec::new();
+    }
+    let widest = known.iter().map(|(.., width)| *width).fold(0.0, f64::max);
+    known.iter().filter(|(.., width)| *width >= WIDE * widest).map(|(place, ..)| more(*place)).collect()
+}
+
+/// What part of all samples is likely to be asked: the mean over curves that begin at a third and at two thirds of the scale, rise all along, or stay
+/// at chance, of which every cell scores what it should.
+#[must_use]
+pub fn expected_share(models: &[&ModelEntry], chance: f64, most: usize) -> f64 {
+    let manifest_models: Vec<ModelEntry> = models.iter().map(|model| (*model).clone()).collect();
+    let axis = super::models::shared(models, 0).unwrap_or(super::Axis::Flops);
+    let Ok(group) = super::models::Group::new("", manifest_models.iter().collect(), axis, false) else { return 1.0 };
+    let places: Vec<f64> =
+        group.models.iter().filter_map(|model| axis.measure(&model.scale)).map(|x| group.ruler.scale(x)).collect();
+    let (Some(first), Some(last)) = (places.first(), places.last()) else { return 1.0 };
+    let part = |x: f64| if last > first { (x / first).log(last / first) } else { 0.0 };
+    let logistic = |x: f64, middle: f64, width: f64| 1.0 / (1.0 + (-(part(x) - middle) / width).exp());
+    let curves: [&(dyn Fn(f64) -> f64 + Sync); 4] =
+        [&|x| logistic(x, 0.4, 0.04), &|x| logistic(x, 0.75, 0.04), &|x| 0.8 * part(x), &|_| 0.0];
+    let shares = in_parallel(&curves, |curve| Some(share(&group.ruler, &places, chance, most, curve)));
+    shares.iter().sum::<f64>() / shares.len().max(1) as f64
+}
+
+/// What part of all samples one curve takes.
+fn share(ruler: &Ruler, places: &[f64], chance: f64, most: usize, curve: &dyn Fn(f64) -> f64) -> f64 {
+    let question = Question { chance: Some(chance), ruler, seed: 0, is_pooled: false };
+    let cell = |x: f64, samples: usize| {
+        #[expect(clippy::cast_possible_truncation, reason = "a number of samples")]
+        let right = ((1.0 - chance).mul_add(curve(x), chance) * samples as f64).round() as usize;
+        Asked { level: Level::right(x, right, samples), samples }
+    };
+    let mut cells: Vec<Asked> = places.iter().map(|x| cell(*x, FIRST.min(most))).collect();
+    loop {
+        let more = unsettled(&question, &cells, most);
+        if more.is_empty() {
+            break;
+        }
+        for (place, samples) in more {
+            if let (Some(known), Some(x)) = (cells.get_mut(place), places.get(place)) {
+                *known = cell(*x, samples);
+            }
+        }
+    }
+    cells.iter().map(|cell| cell.samples).sum::<usize>() as f64 / (most * cells.len()).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::schema::Axis;
+
+    /// Samples that every cell has at most, and has in the run it is compared with.
+    const MOST: usize = 400;
+
+    /// Twelve models half a decade apart that score as `curve` says; each answers the same problems for a seed, whether asked at once or in batches.
+    fn cell(curve: fn(f64) -> f64, seed: u64, place: usize, samples: usize) -> Asked {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(place as u64);
+        let right = (0..samples).filter(|_| rng.random_bool(curve(place as f64))).count();
+        Asked { level: Level::right(1e9 * 10_f64.powf(0.5 * place as f64), right, samples), samples }
+    }
+
+    #[test]
+    fn the_verdicts_are_those_of_many_samples_with_a_third_of_them_whatever_the_seed() {
+        let ruler = Ruler::new(Axis::Flops, std::iter::empty());
+        let question = Question { chance: Some(0.01), ruler: &ruler, seed: 1, is_pooled: false };
+        let curves: [fn(f64) -> f64; 4] = [
+            |place| 0.01 + 0.97 / (1.0 + (-(place - 6.0) / 0.5).exp()),
+            |place| 0.01 + 0.9 / (1.0 + (-(place - 8.5) / 0.4).exp()),
+            |place| 0.05 + 0.07 * place,
+            |_| 0.01,
+        ];
+        let (mut same, mut asked) = (0, 0);
+        for (curve, seed) in curves.into_iter().flat_map(|curve| (0..5).map(move |seed| (curve, seed))) {
+            let mut cells: Vec<Asked> = (0..12).map(|place| cell(curve, seed, place, FIRST)).collect();
+            loop {
+                let more = unsettled(&question, &cells, MOST);
+                if more.is_empty() {
+                    break;
+                }
+                more.into_iter().for_each(|(place, samples)| cells[place] = cell(curve, seed, place, samples));
+            }
+            let verdict =
+                |cells: &[Asked]| judge(&question, &cells.iter().map(|cell| cell.level).collect::<Vec<_>>()).verdict;
+            let whole: Vec<Asked> = (0..12).map(|place| cell(curve, seed, place, MOST)).collect();
+            same += usize::from(verdict(&cells) == verdict(&whole));
+            asked += cells.iter().map(|cell| cell.samples).sum::<usize>();
+        }
+        assert!(same >= 19, "{same} of 20 verdicts are the same");
+        assert!(3 * asked <= 20 * 12 * MOST, "{asked} samples of {}", 20 * 12 * MOST);
+    }
+}
