@@ -19,7 +19,7 @@ pub(super) const EMERGENT: f64 = 0.55;
 const LIKELY: f64 = 0.5;
 /// What a flat curve could not have gained unseen: at its end, as a part of the headroom; over the larger half of the models, by
 /// their items.
-const SEEN_GAIN: f64 = 0.1;
+pub(super) const SEEN_GAIN: f64 = 0.1;
 /// The excess over chance for which the number of items needed is given.
 const GATE: f64 = 0.03;
 

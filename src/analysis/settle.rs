@@ -1,7 +1,7 @@
 //! Which cells to ask more of, so that samples are spent where a verdict is not settled.
 //!
 //! A verdict rests on which models are above chance and which are not above it by more than the margin of a plateau. A cell is closed
-//! when its confidence sequence lies on one side: above chance, or below chance and the margin. The sequences of a curve hold all
+//! when its confidence sequence lies on one side: above chance, or below chance and the margin (where no model is above chance, below what a flat curve could not have gained unseen). The sequences of a curve hold all
 //! together with a probability of 95 % (a twentieth over the number of models for each), whenever and however often one looks, and
 //! whatever was asked because of what was seen (Ville 1939, Robbins 1970; `stats::confidence_sequence`). A verdict is settled when
 //! every cell of its curve is closed; cells that are open are asked twice as often. What has no verdict though every cell is closed is asked
@@ -12,6 +12,7 @@ use crate::stats::confidence_sequence;
 
 use super::cells::Cells;
 use super::definition::margin;
+use super::gates::SEEN_GAIN;
 use super::groups;
 use super::level::Level;
 use super::points::measure;
@@ -113,10 +114,13 @@ fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Vec<(usiz
     let alpha = ERROR / cells.len().max(1) as f64;
     let chance = question.chance.unwrap_or_default();
     let highest = cells.iter().map(|cell| cell.level.mean()).fold(chance, f64::max);
-    let margin = margin(highest - chance);
+    let interval = |cell: &Asked| confidence_sequence(cell.level.sum, cell.level.n as f64, alpha);
+    // Where no model is above chance, the margin is what a flat curve could not have gained unseen.
+    let is_any_above = cells.iter().any(|cell| interval(cell).low > chance);
+    let margin = if is_any_above { margin(highest - chance) } else { SEEN_GAIN * (1.0 - chance) };
     // Of cells that can be asked more: whether it is open, and how wide its interval is.
     let known = cells.iter().enumerate().filter(|(_, cell)| cell.samples < most).map(|(place, cell)| {
-        let interval = confidence_sequence(cell.level.sum, cell.level.n as f64, alpha);
+        let interval = interval(cell);
         let is_open = interval.low <= chance && interval.high >= chance + margin;
         (place, is_open, interval.high - interval.low)
     });

@@ -1,0 +1,164 @@
+"""Writes docs/ladder.md and its pictures from the cards of the models and from one run over all of them.
+
+    onset run --until-resolved --max-samples 500 --out RESULTS --set 'families=[{name="ladder",endpoint="ladder",models=[{name="*"}]}]'
+    python3 tests/ladder.py RESULTS/latest/analysis.json models docs [FILE.md ..]
+
+What is in the files named last (the output of tests/servers/agree.py) is put at the end.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+DIRECT, STEPS = "few-shot", "scratchpad"
+TOOLS = ("calculator", "text-tool")
+COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"]
+
+
+def scale(number):
+    exponent = math.floor(math.log10(number))
+    return f"{number / 10**exponent:.1f}e{exponent}"
+
+
+def points(analysis, task, prompt, metric, is_training=False):
+    """Every point of the final models, or of the checkpoints too."""
+    found = {}
+    for curve in analysis["curves"]:
+        if (curve["task"], curve["prompt"], curve["metric"]) == (task, prompt, metric):
+            for point in curve["points"]:
+                if is_training or not curve["is_training"]:
+                    found[(point["model"], point["seed"], point["checkpoint"])] = point
+    return list(found.values())
+
+
+def discontinuous(analysis, task):
+    return next(curve["metric"] for curve in analysis["curves"] if curve["task"] == task and curve["discontinuous"])
+
+
+def cell(found):
+    """A score, its interval and n; with several seeds the least and the largest of them."""
+    scores = [point for point in found if point["score"] is not None]
+    if not scores:
+        return "–"
+    first = min(scores, key=lambda point: point["seed"] or 0)
+    words = f"{first['score']:.2f} [{first['low']:.2f}, {first['high']:.2f}] n={first['n']}"
+    if len(scores) > 1:
+        words += f"; seeds {min(point['score'] for point in scores):.2f} – {max(point['score'] for point in scores):.2f}"
+    return words
+
+
+def cards_table(cards):
+    yield "| model | parameters | without embedding | tokens | FLOPs | seed | loss | loss of prose | core seconds | weights (BLAKE3) |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for card in cards:
+        yield (
+            f"| {card['name']} | {card['params']:,} | {card['params_without_embedding']:,} | {card['tokens']:,} | {scale(card['flops'])} | {card['seed']} "
+            f"| {card['loss']:.3f} | {card['loss_of_prose']:.3f} | {card['seconds']:,.0f} | `{card['weights'][:12]}` |"
+        )
+
+
+def losses_table(cards):
+    first = [card for card in cards if card["name"] == card["rung"]]
+    tasks = sorted({task for card in first for task in card["loss_by_task"]})
+    yield "| task | " + " | ".join(card["name"].removeprefix("ladder-") for card in first) + " |"
+    yield "|---|" + "---|" * len(first)
+    for task in tasks:
+        yield f"| {task} | " + " | ".join(f"{card['loss_by_task'][task]:.2f}" for card in first) + " |"
+
+
+def scores_table(analysis, cards, task):
+    metric, tool = discontinuous(analysis, task), None
+    prompts = {curve["prompt"] for curve in analysis["curves"] if curve["task"] == task}
+    tool = next((prompt for prompt in TOOLS if prompt in prompts), None)
+    own = [prompt for prompt in (DIRECT, STEPS, tool) if prompt in prompts]
+    yield f"**{task}**\n"
+    yield "| rung | FLOPs | " + " | ".join(own) + f" | nats per answer, {DIRECT} |"
+    yield "|---|---|" + "---|" * (len(own) + 1)
+    for card in (card for card in cards if card["name"] == card["rung"]):
+        names = {other["name"] for other in cards if other["rung"] == card["rung"] and other["step"] is None}
+        of = lambda prompt, name: [point for point in points(analysis, task, prompt, name) if point["model"] in names]
+        nats = [-point["score"] for point in of(DIRECT, "answer-logprob") if point["score"] is not None]
+        said = f"{nats[0]:.2f}" + (f" ({min(nats):.2f} – {max(nats):.2f})" if len(nats) > 1 else "") if nats else "–"
+        yield f"| {card['name']} | {scale(card['flops'])} | " + " | ".join(cell(of(prompt, metric)) for prompt in own) + f" | {said} |"
+
+
+class Picture:
+    """Panels side by side, drawn by hand: no library is needed to look at it."""
+
+    WIDTH, HEIGHT, LEFT, GAP, TOP = 250, 170, 50, 62, 34
+
+    def __init__(self, columns, rows):
+        self.columns, self.rows, self.parts = columns, rows, []
+
+    def panel(self, column, row, title, label, xs, low, high, log=True):
+        left, top = self.LEFT + column * (self.WIDTH + self.GAP), self.TOP + row * (self.HEIGHT + self.GAP)
+        place = (lambda x: math.log10(x)) if log else (lambda x: x)
+        first, last = place(min(xs)), place(max(xs))
+        at_x = lambda x: left + self.WIDTH * (0.04 + 0.92 * (place(x) - first) / (last - first))
+        at_y = lambda y: top + self.HEIGHT * (1 - (y - low) / (high - low))
+        self.parts.append(f'<rect x="{left}" y="{top}" width="{self.WIDTH}" height="{self.HEIGHT}" fill="none" stroke="#999"/>')
+        self.text(left + self.WIDTH / 2, top - 8, title, "middle", 13)
+        for y in (low, (low + high) / 2, high):
+            self.text(left - 5, at_y(y) + 4, f"{y:.3g}", "end", 11)
+        ticks = [10.0**e for e in range(math.ceil(first), math.floor(last) + 1)] if log else [min(xs), max(xs)]
+        for x in ticks:
+            self.text(at_x(x), top + self.HEIGHT + 15, f"1e{round(math.log10(x))}" if log else f"{x:.2g}", "middle", 11)
+        self.text(left + self.WIDTH / 2, top + self.HEIGHT + 30, label, "middle", 11)
+        return at_x, at_y
+
+    def text(self, x, y, words, anchor, size, colour="#222"):
+        words = words.replace("&", "&amp;").replace("<", "&lt;")
+        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{words}</text>')
+
+    def line(self, places, colour):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        self.parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+
+    def dot(self, x, y, colour, low=None, high=None):
+        if low is not None:
+            self.parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="{colour}" stroke-opacity=".6"/>')
+        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>')
+
+    def svg(self):
+        width = self.LEFT + self.columns * (self.WIDTH + self.GAP)
+        height = self.TOP + self.rows * (self.HEIGHT + self.GAP)
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" font-family="sans-serif">'
+        return head + f'<rect width="{width}" height="{height}" fill="#fff"/>' + "".join(self.parts) + "</svg>\n"
+
+
+def four_cases(analysis, cases):
+    """Exact match above, nats per answer below, over training FLOPs."""
+    picture = Picture(len(cases), 2)
+    for column, (task, prompt, words) in enumerate(cases):
+        scored = sorted(points(analysis, task, prompt, discontinuous(analysis, task)), key=lambda point: point["x"])
+        nats = sorted(points(analysis, task, prompt, "answer-logprob"), key=lambda point: point["x"])
+        xs = [point["x"] for point in scored]
+        at_x, at_y = picture.panel(column, 0, f"{words}: {task}, {prompt}", "", xs, 0, 1)
+        for point in scored:
+            picture.dot(at_x(point["x"]), at_y(point["score"]), COLOURS[0], at_y(point["low"]), at_y(point["high"]))
+        most = max(-point["score"] for point in nats)
+        at_x, at_y = picture.panel(column, 1, "nats per answer", "training FLOPs", xs, 0, math.ceil(most))
+        for point in nats:
+            picture.dot(at_x(point["x"]), at_y(-point["score"]), COLOURS[1])
+    return picture.svg()
+
+
+def equal_losses(analysis, cards, tasks):
+    """Scores over the loss, of states during training and of final models, a colour for each size."""
+    by_name = {card["name"]: card for card in cards}
+    kept = sorted({card["rung"] for card in cards if card["step"] is not None}, key=lambda rung: by_name[rung]["params"])
+    picture = Picture(len(tasks), 1)
+    for column, (task, prompt) in enumerate(tasks):
+        found = [point for point in points(analysis, task, prompt, discontinuous(analysis, task), True) if point["model"] in by_name]
+        own = lambda rung: [point for point in found if by_name[point["model"]]["rung"] == rung and by_name[point["model"]]["seed"] == 0]
+        xs = [by_name[point["model"]]["loss"] for rung in kept for point in own(rung)]
+        at_x, at_y = picture.panel(column, 0, f"{task}, {prompt}", "held-out loss, nats per token", xs, 0, 1)
+        for colour, rung in zip(COLOURS, kept):
+            line = sorted((by_name[point["model"]]["loss"], point) for point in own(rung))
+            picture.line([(at_x(loss), at_y(point["score"])) for loss, point in line], colour)
+            for loss, point in line:
+                picture.dot(at_x(loss), at_y(point["score"]), colour, at_y(point["low"]), at_y(point["high"]))
+    for index, (colour, rung) in enumerate(zip(COLOURS, kept)):
+        picture.text(60 + 110 * index, 14, rung, "start", 12, colour)
+    return picture.svg()
