@@ -15,6 +15,14 @@ DIRECT, STEPS = "few-shot", "scratchpad"
 TOOLS = ("calculator", "text-tool")
 COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"]
 
+# What the README shows: exact match that leaves zero late while the cross-entropy falls all along; both turning at once; growth all along; nothing.
+CASES = [
+    ("multiplication-3", "few-shot", "an artefact of the metric"),
+    ("lookup-1", "few-shot", "a true transition"),
+    ("unscramble", "few-shot", "smooth growth"),
+    ("lookup-3", "few-shot", "still at chance"),
+]
+
 
 def scale(number):
     exponent = math.floor(math.log10(number))
@@ -162,3 +170,44 @@ def equal_losses(analysis, cards, tasks):
     for index, (colour, rung) in enumerate(zip(COLOURS, kept)):
         picture.text(60 + 110 * index, 14, rung, "start", 12, colour)
     return picture.svg()
+
+
+def main(analysis_file, models, out, more):
+    analysis = json.loads(pathlib.Path(analysis_file).read_text())
+    cards = [json.loads(file.read_text()) for file in pathlib.Path(models).glob("*/card.json")]
+    cards.sort(key=lambda card: (card["params"], card["tokens"], card["seed"]))
+    out = pathlib.Path(out)
+    tasks = list(dict.fromkeys(curve["task"] for curve in analysis["curves"]))
+    cases = [case for case in CASES if case[0] in tasks]
+    (out / "four-cases.svg").write_text(four_cases(analysis, cases))
+    (out / "equal-loss.svg").write_text(equal_losses(analysis, cards, [(task, prompt) for task, prompt, _ in cases[:3]]))
+    lines = [
+        "# The ladder",
+        "",
+        "Written by `python3 tests/ladder.py`; the first lines of that file say how. FLOPs are 6 x parameters x tokens, the embedding counted, since it is the",
+        "output layer too, and attention over the context not. The loss is the cross-entropy of held-out replies in the mix, that of prose of held-out sentences that ask",
+        "nothing: both in nats per token. Every model is made by `onset ladder train --rung RUNG --seed SEED`.",
+        "",
+        "## Models",
+        "",
+        *cards_table(cards),
+        "",
+        "## Cross-entropy of direct answers, nats per token",
+        "",
+        *losses_table(cards),
+        "",
+        "## Scores",
+        "",
+        "Of the first seed with its 95 % interval over items; of several seeds also the least and the largest.",
+        "",
+    ]
+    for task in tasks:
+        lines += [*scores_table(analysis, cards, task), ""]
+    lines += ["## Sizes that share a loss", "", "![Scores over the held-out loss, for states during training of several sizes](equal-loss.svg)", ""]
+    for file in more:
+        lines += [pathlib.Path(file).read_text().rstrip(), ""]
+    (out / "ladder.md").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], sys.argv[4:])
