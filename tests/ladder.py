@@ -94,7 +94,7 @@ def scores_table(analysis, cards, task):
 class Picture:
     """Panels side by side, drawn by hand: no library is needed to look at it."""
 
-    WIDTH, HEIGHT, LEFT, GAP, TOP = 250, 170, 50, 62, 34
+    WIDTH, HEIGHT, LEFT, GAP, TOP = 250, 170, 50, 62, 48
 
     def __init__(self, columns, rows):
         self.columns, self.rows, self.parts = columns, rows, []
@@ -130,7 +130,7 @@ class Picture:
 
     def svg(self):
         width = self.LEFT + self.columns * (self.WIDTH + self.GAP)
-        height = self.TOP + self.rows * (self.HEIGHT + self.GAP)
+        height = self.TOP + self.rows * (self.HEIGHT + self.GAP) - 20
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" font-family="sans-serif">'
         return head + f'<rect width="{width}" height="{height}" fill="#fff"/>' + "".join(self.parts) + "</svg>\n"
 
