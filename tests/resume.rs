@@ -131,6 +131,11 @@ fn a_training_that_is_killed_goes_on_to_the_same_weights() {
     killed.wait().unwrap();
     assert!(train("killed").status().unwrap().success());
     assert!(weights("whole") == weights("killed"));
+    // What is done is left alone.
+    let file = directory.path().join("whole/ladder-5k/loss.csv");
+    std::fs::write(&file, "mine").unwrap();
+    assert!(train("whole").status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 
 /// What was paid for is known by a key. When this changes, every stored reply has to be bought again.

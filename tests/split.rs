@@ -12,6 +12,8 @@ use onset::tasks::{draw, generators};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::program::{code, onset};
+
 /// Problems that every task has at least.
 const LEAST: usize = 500;
 const DOCUMENTS: usize = 30_000;
@@ -120,5 +122,21 @@ fn nothing_that_is_asked_was_trained_on_and_there_is_enough_to_ask() {
             assert!(!trained.contains(&problem), "{name}: {problem} is asked and was trained on");
             assert!(asked.insert(problem.clone()), "{name}: {problem} is asked twice");
         }
+    }
+}
+
+#[test]
+fn models_of_another_split_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = onset::ladder::cards().unwrap().remove(0).name;
+    assert_eq!(code(&onset(directory.path(), &["ladder", "export", "--out", "models", &name])), 0);
+    let file = directory.path().join("models").join(&name).join("card.json");
+    let mut card: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    for (split, is_warned) in [(generators::SPLIT - 1, true), (generators::SPLIT, false)] {
+        card["split"] = split.into();
+        std::fs::write(&file, card.to_string()).unwrap();
+        let plan = onset(directory.path(), &["plan", "--only", &name, "--only", "addition-2", "--samples", "2"]);
+        let said = String::from_utf8_lossy(&plan.stderr).into_owned();
+        assert_eq!((code(&plan), said.contains(&format!("warning: {name} were trained before"))), (0, is_warned), "{said}");
     }
 }

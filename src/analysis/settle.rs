@@ -69,7 +69,9 @@ pub fn settle(manifest: &RunManifest, cells: &Cells) -> Settling {
         }
         let chance = chance(task, metric);
         let question = Question { chance, ruler: &group.ruler, seed: manifest.seed, is_pooled: group.is_pooled };
-        let samples: Vec<Asked> = measured.iter().map(|one| Asked::new(one, records(one))).collect();
+        let repetitions = manifest.repetitions.max(1) as usize;
+        let asked = |one: &Measured| Asked { level: one.level, samples: records(one).div_ceil(repetitions) };
+        let samples: Vec<Asked> = measured.iter().map(asked).collect();
         let more = unsettled(&question, &samples, manifest.samples);
         Some((
             !more.is_empty(),
@@ -100,12 +102,6 @@ struct Asked {
     level: Level,
     /// Samples it was asked, scored or not.
     samples: usize,
-}
-
-impl Asked {
-    fn new(one: &Measured, samples: usize) -> Self {
-        Self { level: one.level, samples }
-    }
 }
 
 /// The cells of a curve that are to be asked more, by place, and how many samples they are to have; empty when the verdict is settled or nothing
@@ -147,11 +143,11 @@ fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Vec<(usiz
 /// at chance, of which every cell scores what it should.
 #[must_use]
 pub fn expected_share(models: &[&ModelEntry], chance: f64, most: usize) -> f64 {
-    let manifest_models: Vec<ModelEntry> = models.iter().map(|model| (*model).clone()).collect();
     let axis = super::models::shared(models, 0).unwrap_or(super::Axis::Flops);
-    let Ok(group) = super::models::Group::new("", manifest_models.iter().collect(), axis, false) else { return 1.0 };
-    let places: Vec<f64> =
+    let Ok(group) = super::models::Group::new("", models.to_vec(), axis, false) else { return 1.0 };
+    let mut places: Vec<f64> =
         group.models.iter().filter_map(|model| axis.measure(&model.scale)).map(|x| group.ruler.scale(x)).collect();
+    places.sort_by(f64::total_cmp);
     let (Some(first), Some(last)) = (places.first(), places.last()) else { return 1.0 };
     let part = |x: f64| if last > first { (x / first).log(last / first) } else { 0.0 };
     let logistic = |x: f64, middle: f64, width: f64| 1.0 / (1.0 + (-(part(x) - middle) / width).exp());

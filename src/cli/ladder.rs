@@ -16,6 +16,7 @@ use crate::ladder::{Card, Description, Losses, Trainer, Training, all_cards, ggu
 use crate::plan::corpus::{Mix, MixEntry};
 use crate::plan::recipe::{Recipe, Rung};
 use crate::schema::Prompt;
+use crate::tasks::generators::SPLIT;
 
 /// Batches of held-out documents on which the losses of a card are measured: of the mix, and of each task and of prose.
 const MIX_BATCHES: u64 = 32;
@@ -31,7 +32,7 @@ const STEPS_BETWEEN_SAVES: u32 = 100;
 pub(super) enum Action {
     /// Train rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
     #[command(
-        after_help = "Examples:\n  onset ladder train --rung ladder-64k\n  onset ladder train --rung ladder-64k --seed 7 --out /tmp/models\n  onset ladder train --all"
+        after_help = "Examples:\n  onset ladder train --rung ladder-65k\n  onset ladder train --rung ladder-65k --seed 7 --out /tmp/models\n  onset ladder train --all"
     )]
     Train(Train),
     /// The cards of the models: the built-in ones and those in ./models.
@@ -210,15 +211,33 @@ impl Corpora {
         Losses {
             loss: round(&self.mix, MIX_BATCHES),
             loss_by_task: self.tasks.iter().map(|(name, mix)| (name.clone(), round(mix, TASK_BATCHES))).collect(),
-            loss_of_prose: round(&self.prose, TASK_BATCHES),
+            loss_of_prose: Some(round(&self.prose, TASK_BATCHES)),
         }
     }
+}
+
+/// Whether the last state of a training is there, of the same corpus.
+fn is_there(directory: &Path, training: Training, corpora: &Corpora) -> Result<bool, Problem> {
+    let file = directory.join("card.json");
+    if !file.is_file() {
+        return Ok(false);
+    }
+    let bytes = std::fs::read(&file).map_err(|error| Problem::other(format!("{}: {error}", file.display())))?;
+    let card = Card::read(&file.display().to_string(), &bytes).map_err(Problem::other)?;
+    // Tokens are rounded up to whole steps.
+    let tokens = Trainer::tokens_of(training);
+    let same = (card.shape, card.seed, card.tokens, card.step) == (training.shape, training.seed, tokens, None);
+    Ok(same && card.corpus == corpora.hash && card.split == SPLIT)
 }
 
 fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, global: &Global) -> Result<(), Problem> {
     let name = rung.model(training.seed, None);
     let state = out.join(&name).join("training.safetensors");
     std::fs::create_dir_all(out.join(&name)).map_err(Problem::other)?;
+    if is_there(&out.join(&name), training, corpora)? {
+        eprintln!("{name}: there already");
+        return Ok(());
+    }
     let saved =
         if state.exists() { Trainer::restore(training, &corpora.hash, &state).map_err(Problem::other)? } else { None };
     let mut trainer = saved.unwrap_or_else(|| Trainer::new(training));
@@ -230,7 +249,14 @@ fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, glo
         let name = rung.model(training.seed, step);
         let command = format!("onset ladder train --rung {} --seed {}", rung.name, training.seed);
         let losses = corpora.losses(trainer);
-        let description = Description { name: name.clone(), rung: rung.name.clone(), losses, command };
+        let description = Description {
+            name: name.clone(),
+            rung: rung.name.clone(),
+            losses,
+            command,
+            corpus: corpora.hash.clone(),
+            split: SPLIT,
+        };
         write(&out.join(&name), description, trainer).map_err(Problem::other)
     };
     let (begun, start) = (trainer.seconds(), trainer.steps());

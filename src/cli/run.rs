@@ -20,6 +20,7 @@ use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Re
 use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
 use crate::server::{self, Hardships};
 use crate::store::{Store, Write};
+use crate::tasks::generators::SPLIT;
 use crate::transport::{Header, InProcess, Network};
 
 /// Retries of a request, unless `--no-retry`.
@@ -42,8 +43,15 @@ pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan),
         eprintln!("no config.toml here: running the built-in configuration (`onset init` writes it out)");
     }
     let workspace = config::load(file.as_deref(), &what.set)?;
-    let (built_in, local) =
-        (cards().map_err(Problem::other)?, cards_in(&workspace.directory().join(MODELS)).map_err(Problem::other)?);
+    // A directory of that name need not be ours where nobody asks for the ladder.
+    let (mut built_in, mut local) = (Vec::new(), Vec::new());
+    if workspace.config.endpoints.iter().any(|endpoint| endpoint.base_url == EMBEDDED) {
+        built_in = cards().map_err(Problem::other)?;
+        local = cards_in(&workspace.directory().join(MODELS)).map_err(Problem::other)?;
+    }
+    let is_replaced = |card: &&Card| local.iter().any(|other| other.name == card.name);
+    let used = local.iter().chain(built_in.iter().filter(|card| !is_replaced(card)));
+    let foreign: Vec<String> = used.filter(|card| card.split != SPLIT).map(|card| card.name.clone()).collect();
     let entries = |cards: Vec<Card>| cards.into_iter().map(entry).collect();
     let ladder = Ladder { built_in: entries(built_in), local: entries(local) };
     let selection = Selection {
@@ -53,6 +61,14 @@ pub(super) fn prepare(what: &What, global: &Global) -> Result<(Workspace, Plan),
         max_samples: what.max_samples.map(|most| most as usize),
     };
     let mut plan = plan::plan(&workspace, &ladder, &selection)?;
+    let is_asked = |name: &&String| plan.models.iter().any(|model| model.name == **name && model.weights.is_some());
+    let foreign: Vec<&str> = foreign.iter().filter(is_asked).map(String::as_str).collect();
+    if !foreign.is_empty() && !global.quiet {
+        eprintln!(
+            "warning: {} were trained before the problems were divided as they are now: what they are asked may have been trained on, and their scores are no evidence",
+            foreign.join(", ")
+        );
+    }
     if what.fresh {
         let unfinished = unfinished(&plan, &store_path(&what.out))?;
         let epoch = unfinished.unwrap_or_else(|| jiff::Timestamp::now().to_string());
@@ -253,8 +269,9 @@ pub(super) fn run(
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
         let mut quota = plan.first_quota(FIRST);
+        let mut options = Options { retry_failed };
         loop {
-            let (gateways, options) = (gateways.clone(), Options { retry_failed });
+            let gateways = gateways.clone();
             let round = runner::run(
                 Arc::clone(&plan),
                 &quota,
@@ -265,8 +282,9 @@ pub(super) fn run(
                 Arc::clone(&observer),
             );
             let summary = round.await.map_err(Problem::other)?;
-            let is_over =
-                !plan.until_resolved || summary.interrupted || !summary.unusable.is_empty() || spending.used_up().is_some();
+            // What failed again in this round is not asked a third time in the next.
+            options.retry_failed = false;
+            let is_over = !plan.until_resolved || summary.interrupted || spending.used_up().is_some();
             if is_over || !ask_more(&plan, &manifest, &store, &mut quota, global)? {
                 return Ok::<_, Problem>((summary, quota));
             }

@@ -40,12 +40,22 @@ pub struct Card {
     /// What it knows.
     #[serde(flatten)]
     pub losses: Losses,
-    /// The command that makes it again.
+    /// The command that makes it again; empty where it was not written down.
     pub command: String,
-    /// How long the training took, in seconds of one core.
-    pub seconds: f64,
+    /// The hash of all that decided the documents of its training; empty where it was not written down.
+    #[serde(default)]
+    pub corpus: String,
+    /// The number of the split of problems that kept some out of the training; one where it was not written down.
+    #[serde(default = "first_split")]
+    pub split: u32,
+    /// How long the training took, in seconds of one core; none where it was not measured.
+    pub seconds: Option<f64>,
     /// BLAKE3 of the weights file, in hexadecimal.
     pub weights: String,
+}
+
+fn first_split() -> u32 {
+    1
 }
 
 /// Cross-entropies of text that was held out of the training, in nats per token.
@@ -53,10 +63,10 @@ pub struct Card {
 pub struct Losses {
     /// Of the replies in the training mix.
     pub loss: f64,
-    /// Of the direct answers of each task.
+    /// Of the direct answers of each task; of those that were measured.
     pub loss_by_task: BTreeMap<String, f64>,
-    /// Of sentences that ask nothing: what the perplexity of WikiText is to a larger model.
-    pub loss_of_prose: f64,
+    /// Of sentences that ask nothing: what the perplexity of WikiText is to a larger model; none where it was not measured.
+    pub loss_of_prose: Option<f64>,
 }
 
 /// What a checkpoint is called and how it is described.
@@ -70,6 +80,10 @@ pub struct Description {
     pub losses: Losses,
     /// The command that makes it again.
     pub command: String,
+    /// The hash of all that decided the documents of its training.
+    pub corpus: String,
+    /// The number of the split of problems.
+    pub split: u32,
 }
 
 /// The files of a checkpoint that could not be read or written.
@@ -132,9 +146,11 @@ impl Card {
             flops: 0.0,
             seed: 0,
             step: None,
-            losses: Losses { loss: 0.0, loss_by_task: BTreeMap::new(), loss_of_prose: 0.0 },
+            losses: Losses { loss: 0.0, loss_by_task: BTreeMap::new(), loss_of_prose: None },
             command: String::new(),
-            seconds: 0.0,
+            corpus: String::new(),
+            split: 0,
+            seconds: None,
             weights: String::new(),
         }
     }
@@ -179,7 +195,7 @@ impl Model {
 /// # Errors
 /// When a file cannot be written.
 pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> Result<Card, CheckpointError> {
-    let Description { name, rung, losses, command } = description;
+    let Description { name, rung, losses, command, corpus, split } = description;
     let Training { shape, seed, .. } = trainer.training();
     let layout = shape.layout();
     let weights = weights(&name, &shape, trainer.parameters())?;
@@ -197,7 +213,9 @@ pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> R
         step: (trainer.steps() < trainer.total_steps()).then(|| trainer.steps()),
         losses,
         command,
-        seconds: (trainer.seconds() * 10.0).round() / 10.0,
+        corpus,
+        split,
+        seconds: Some((trainer.seconds() * 10.0).round() / 10.0),
         weights: blake3::hash(&weights).to_hex().to_string(),
     };
     write_files(directory, &card, weights)?;

@@ -107,10 +107,16 @@ impl Trainer {
         (SEQUENCES * self.training.shape.context) as u64
     }
 
+    /// Tokens of a whole training, which are those of whole steps.
+    #[must_use]
+    pub fn tokens_of(training: Training) -> u64 {
+        training.tokens.next_multiple_of((SEQUENCES * training.shape.context) as u64)
+    }
+
     /// Steps in the whole training.
     #[must_use]
     pub fn total_steps(&self) -> u32 {
-        u32::try_from(self.training.tokens.div_ceil(self.tokens_per_step())).unwrap_or(u32::MAX)
+        u32::try_from(Self::tokens_of(self.training) / self.tokens_per_step()).unwrap_or(u32::MAX)
     }
 
     /// Steps made so far.

@@ -39,6 +39,10 @@ pub fn find(name: &str) -> Option<&'static dyn Generator> {
     GENERATORS.iter().find(|generator| generator.name() == name).copied()
 }
 
+/// The number of the way in which problems are divided into those that may be trained on and those that are asked: it changes with
+/// [`is_held_out`] and with what a problem's identity is.
+pub const SPLIT: u32 = 2;
+
 /// One problem in five is held out: asked by tasks, never trained on. Decided by the identity of the problem alone, so
 /// that every task, seed and training run agrees.
 #[must_use]
