@@ -27,17 +27,19 @@ pub(super) struct Row {
     pub(super) wanted: bool,
 }
 
-/// Keys and values of [`LANES`] neighbouring positions in all layers. In each layer, head by head: the keys by column, so that the
+/// Neighbouring positions in a page: enough that a head's keys and values in it are read as one stream.
+const PAGE: usize = 64;
+
+/// Keys and values of [`PAGE`] neighbouring positions in all layers. In each layer, head by head: the keys by column, so that the
 /// scores of all positions are computed together, then, head by head, the values by row, padded to whole [`LANES`].
-#[derive(Debug, Clone)]
-pub(super) struct Page(Vec<f32>);
+pub(super) type Page = [f32];
 
 /// Keys and values of one sequence. Pages of a common beginning are shared with other sequences, and copied when one of them writes.
 pub(super) type Memory = Vec<Arc<Page>>;
 
 /// Pages that hold so many positions.
 pub(super) fn pages(positions: usize) -> usize {
-    positions.div_ceil(LANES)
+    positions.div_ceil(PAGE)
 }
 
 #[derive(Debug)]
@@ -166,7 +168,7 @@ impl Forward {
         let attention = resize(&mut scratch.attention, padded * 3 * width);
         let gates = resize(&mut scratch.feed, padded * 2 * feed);
         let hidden = resize(&mut scratch.product, padded * feed);
-        let scores = resize(&mut scratch.scores, shape.context.next_multiple_of(LANES));
+        let scores = resize(&mut scratch.scores, shape.context.next_multiple_of(PAGE));
         for (index, layer) in self.layers.iter().enumerate() {
             normalise(normal, inverse, x, &layer.attention_gain);
             product(attention, normal, &layer.attention, width, Write::Replace);
@@ -178,17 +180,17 @@ impl Forward {
                 rotary.rotate(key, row.position, 1.0);
                 let memory = &mut memories[row.slot];
                 if memory.len() < pages(row.position + 1) {
-                    memory.push(Arc::new(Page(vec![0.0; page_len])));
+                    memory.push(std::iter::repeat_n(0.0, page_len).collect());
                 }
-                let page = Arc::make_mut(&mut memory[row.position / LANES]);
-                let (keys, values) = page.0[start..].split_at_mut(width * LANES);
-                let lane = row.position % LANES;
-                for (key, keys) in key.iter().zip(keys.chunks_exact_mut(LANES)) {
-                    keys[lane] = *key;
+                let page = Arc::make_mut(&mut memory[row.position / PAGE]);
+                let (keys, values) = page[start..].split_at_mut(width * PAGE);
+                let place = row.position % PAGE;
+                for (key, keys) in key.iter().zip(keys.chunks_exact_mut(PAGE)) {
+                    keys[place] = *key;
                 }
-                let heads = value.chunks_exact(head_width).zip(values.chunks_exact_mut(LANES * padded_head));
+                let heads = value.chunks_exact(head_width).zip(values.chunks_exact_mut(PAGE * padded_head));
                 for (value, values) in heads {
-                    values[lane * padded_head..][..head_width].copy_from_slice(value);
+                    values[place * padded_head..][..head_width].copy_from_slice(value);
                 }
             }
             let rows = rows.iter().zip(attention.chunks_exact(3 * width)).zip(mixed.chunks_exact_mut(width));
@@ -226,7 +228,7 @@ impl Forward {
 
 /// Numbers that a page holds for one layer.
 fn layer_len(shape: &Shape) -> usize {
-    LANES * (shape.width + shape.heads * padded(shape.head_width()))
+    PAGE * (shape.width + shape.heads * padded(shape.head_width()))
 }
 
 fn padded(head_width: usize) -> usize {
@@ -248,28 +250,24 @@ fn attend(
     let scale = 1.0 / (head_width as f32).sqrt();
     let heads = query.chunks_exact(head_width).zip(out.chunks_exact_mut(head_width));
     for (head, (query, out)) in heads.enumerate() {
-        let offset = start + head * head_width * LANES;
-        // Two pages at a time, so that one sum need not wait for the other.
-        for (pages, scores) in memory.chunks(2).zip(scores.chunks_mut(2 * LANES)) {
-            let (mut sums, mut more) = ([0.0; LANES], [0.0; LANES]);
-            let (first, last) = (&pages[0].0, &pages[pages.len() - 1].0);
-            let (first, last) = (first[offset..].chunks_exact(LANES), last[offset..].chunks_exact(LANES));
-            for ((&query, first), last) in query.iter().zip(first).zip(last) {
-                add(&mut sums, query, first);
-                add(&mut more, query, last);
-            }
-            for (score, sum) in scores.iter_mut().zip(sums.into_iter().chain(more)) {
-                *score = sum * scale;
+        let offset = start + head * head_width * PAGE;
+        for (index, (page, scores)) in memory.iter().zip(scores.chunks_mut(PAGE)).enumerate() {
+            let keys = &page[offset..][..head_width * PAGE];
+            match (positions - index * PAGE).div_ceil(LANES) {
+                1 => compare::<1>(scores, query, keys, scale),
+                2 => compare::<2>(scores, query, keys, scale),
+                3 => compare::<3>(scores, query, keys, scale),
+                _ => compare::<4>(scores, query, keys, scale),
             }
         }
         let scores = &mut scores[..positions];
         let inverse = exponentiate(scores);
-        let start = start + (shape.width + head * padded(head_width)) * LANES;
+        let start = start + (shape.width + head * padded(head_width)) * PAGE;
         match padded(head_width) {
-            16 => mix::<16>(out, scores, memory, start, inverse),
-            32 => mix::<32>(out, scores, memory, start, inverse),
-            48 => mix::<48>(out, scores, memory, start, inverse),
-            64 => mix::<64>(out, scores, memory, start, inverse),
+            16 => mix::<16, 4>(out, scores, memory, start, inverse),
+            32 => mix::<32, 2>(out, scores, memory, start, inverse),
+            48 => mix::<48, 2>(out, scores, memory, start, inverse),
+            64 => mix::<64, 2>(out, scores, memory, start, inverse),
             width => {
                 for (part, out) in out.chunks_mut(LANES).enumerate() {
                     mix_part(out, scores, memory, start + part * LANES, width, inverse);
@@ -279,28 +277,50 @@ fn attend(
     }
 }
 
-/// The weighted mean of the values of one head, `N` columns wide; its values begin at `start` of each page.
+/// The scores of the first `N` groups of [`LANES`] positions of a page.
 #[inline(always)]
-fn mix<const N: usize>(out: &mut [f32], weights: &[f32], memory: &[Arc<Page>], start: usize, scale: f32) {
-    // Sums of every other position apart, so that one addition need not wait for the last.
-    let (mut even, mut odd) = ([0.0; N], [0.0; N]);
-    for (page, weights) in memory.iter().zip(weights.chunks(LANES)) {
-        let mut values = page.0[start..][..LANES * N].chunks_exact(N);
-        let pairs = weights.chunks_exact(2);
-        let last = pairs.remainder();
-        for pair in pairs {
-            if let (&[first, second], Some(a), Some(b)) = (pair, values.next(), values.next()) {
-                add(&mut even, first, a);
-                add(&mut odd, second, b);
+fn compare<const N: usize>(scores: &mut [f32], query: &[f32], keys: &[f32], scale: f32) {
+    let mut sums = [[0.0; LANES]; N];
+    for (&query, keys) in query.iter().zip(keys.chunks_exact(PAGE)) {
+        for (sums, keys) in sums.iter_mut().zip(keys.chunks_exact(LANES)) {
+            add(sums, query, keys);
+        }
+    }
+    // Moved as a whole: where single sums are pointed at, the compiler keeps none of them in registers.
+    let sums = sums.map(|sums| sums.map(|sum| sum * scale));
+    scores[..N * LANES].copy_from_slice(sums.as_flattened());
+}
+
+/// The weighted mean of the values of one head, `N` columns wide; its values begin at `start` of each page. Every `PARTS`th position
+/// is summed apart, so that one addition need not wait for the last.
+#[inline(always)]
+fn mix<const N: usize, const PARTS: usize>(
+    out: &mut [f32],
+    weights: &[f32],
+    memory: &[Arc<Page>],
+    start: usize,
+    scale: f32,
+) {
+    let mut sums = [[0.0; N]; PARTS];
+    for (page, weights) in memory.iter().zip(weights.chunks(PAGE)) {
+        let mut values = page[start..][..PAGE * N].chunks_exact(N);
+        let (groups, rest) = weights.as_chunks::<PARTS>();
+        for weights in groups {
+            for (sums, &weight) in sums.iter_mut().zip(weights) {
+                add(sums, weight, values.next().unwrap_or_default());
             }
         }
-        if let (&[weight], Some(values)) = (last, values.next()) {
-            add(&mut even, weight, values);
+        for ((sums, &weight), values) in sums.iter_mut().zip(rest).zip(values) {
+            add(sums, weight, values);
         }
     }
-    for (out, (even, odd)) in out.iter_mut().zip(even.into_iter().zip(odd)) {
-        *out = (even + odd) * scale;
+    let mut total = [0.0; N];
+    for part in sums {
+        for (total, sum) in total.iter_mut().zip(part) {
+            *total += sum * scale;
+        }
     }
+    out.copy_from_slice(&total[..out.len()]);
 }
 
 #[inline(always)]
@@ -316,9 +336,9 @@ fn add<const N: usize>(sums: &mut [f32; N], weight: f32, values: &[f32]) {
 #[inline(always)]
 fn mix_part(out: &mut [f32], weights: &[f32], memory: &[Arc<Page>], start: usize, stride: usize, scale: f32) {
     let mut sums = [0.0; LANES];
-    for (page, weights) in memory.iter().zip(weights.chunks(LANES)) {
+    for (page, weights) in memory.iter().zip(weights.chunks(PAGE)) {
         for (position, &weight) in weights.iter().enumerate() {
-            add(&mut sums, weight, &page.0[start + position * stride..]);
+            add(&mut sums, weight, &page[start + position * stride..]);
         }
     }
     for (out, sum) in out.iter_mut().zip(sums) {
