@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::schema::{DataSource, ModelEntry, Outcome, Record, RunManifest, Scoring};
 
 use super::models::Group;
+use super::settle::FIRST;
 
 /// Items that room is made for in advance, at most.
 const ROOM: usize = 1 << 20;
@@ -20,6 +21,8 @@ pub struct Cells {
     records: usize,
     /// Records of the whole run.
     planned: usize,
+    /// Records of each cell that were planned from the beginning, where verdicts decide on more.
+    first: Option<usize>,
     repetitions: u32,
 }
 
@@ -124,12 +127,14 @@ impl Cells {
     /// No records yet of the run of a manifest.
     #[must_use]
     pub fn new(manifest: &RunManifest) -> Self {
+        // Where verdicts decide, no more was planned than every cell is asked at first.
+        let first = if manifest.until_resolved { manifest.samples.min(FIRST) } else { manifest.samples };
         let of_task = |task: &crate::schema::Task| {
             // A file may hold fewer rows than are wanted, and the manifest does not say how many.
             let is_drawn = matches!(task.data, DataSource::Generator { .. });
             let items = Items {
                 metrics: task.scorers().map(str::to_owned).collect(),
-                least: if is_drawn { manifest.samples.saturating_mul(manifest.repetitions as usize) } else { 0 },
+                least: if is_drawn { first.saturating_mul(manifest.repetitions as usize) } else { 0 },
                 room: manifest.samples.min(ROOM),
                 is_asked_once: manifest.repetitions == 1,
                 sample: String::new(),
@@ -144,8 +149,8 @@ impl Cells {
             tasks: manifest.tasks.iter().map(of_task).collect(),
             seed: manifest.seed,
             records: 0,
-            // What was not asked, where verdicts decide, was not planned.
-            planned: if manifest.until_resolved { 0 } else { manifest.planned },
+            planned: manifest.planned,
+            first: manifest.until_resolved.then(|| first.saturating_mul(manifest.repetitions as usize)),
             repetitions: manifest.repetitions,
         }
     }
@@ -176,7 +181,8 @@ impl Cells {
         }
         self.tasks.get(task).map_or(0, |items| {
             let cells = items.cells.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
-            cells.map(Cell::records).fold(items.least, usize::max)
+            let planned = cells.map(Cell::records).fold(items.least, usize::max);
+            self.first.map_or(planned, |first| planned.min(first))
         })
     }
 

@@ -40,7 +40,7 @@ pub use backtest::{Accuracy, Backtest, Method, Prediction, Projection, Said, bac
 pub use cells::Cells;
 pub use forecast::{Foretold, Refused};
 pub use published::{Options, analyse_published};
-pub use settle::{FIRST, More, Settling, expected_share, settle};
+pub use settle::{FIRST, More, Settling, expected_share, round, settle};
 pub use simulate::{Cell, ForecastCell, Setting, Truth, simulate, simulate_forecasts};
 
 use level::Level;

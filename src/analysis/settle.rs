@@ -4,8 +4,8 @@
 //! when its confidence sequence lies on one side: above chance, or below chance and the margin (where no model is above chance, below what a flat curve could not have gained unseen). The sequences of a curve hold all
 //! together with a probability of 95 % (a twentieth over the number of models for each), whenever and however often one looks, and
 //! whatever was asked because of what was seen (Ville 1939, Robbins 1970; `stats::confidence_sequence`). A verdict is settled when
-//! every cell of its curve is closed; cells that are open are asked twice as often. What has no verdict though every cell is closed is asked
-//! more where its intervals are widest, unless it lacks models and not samples.
+//! every cell of its curve is closed and the verdict is one; cells that are open are asked twice as often. A curve that has no verdict though every cell is
+//! closed is asked all there is, at once, unless it lacks models and not samples: to look again and again until it has one would favour whatever chance brings first.
 
 use crate::schema::{ModelEntry, RunManifest, Verdict};
 use crate::stats::confidence_sequence;
@@ -24,8 +24,6 @@ use super::{Measured, chance, in_parallel};
 pub const FIRST: usize = 40;
 /// How often the intervals of a curve may be wrong, taken together.
 const ERROR: f64 = 0.05;
-/// Of a curve without a verdict, a cell is asked more when its interval is at least this part of the widest.
-const WIDE: f64 = 0.6;
 
 /// A cell that is to be asked more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +41,7 @@ pub struct More {
 /// What is to be asked next, and how many curves are settled of how many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settling {
-    /// Cells that are to be asked more; none when every verdict is settled or every sample asked.
+    /// Cells that are to be asked more; none when every verdict is settled, every sample asked, or more would not help.
     pub more: Vec<More>,
     /// Curves whose verdict is settled.
     pub settled: usize,
@@ -72,17 +70,12 @@ pub fn settle(manifest: &RunManifest, cells: &Cells) -> Settling {
         let repetitions = manifest.repetitions.max(1) as usize;
         let asked = |one: &Measured| Asked { level: one.level, samples: records(one).div_ceil(repetitions) };
         let samples: Vec<Asked> = measured.iter().map(asked).collect();
-        let more = unsettled(&question, &samples, manifest.samples);
-        Some((
-            !more.is_empty(),
-            more.into_iter().map(|(place, samples)| (task, prompt, place, samples)).collect::<Vec<_>>(),
-            measured,
-        ))
+        Some((task, prompt, unsettled(&question, &samples, manifest.samples), measured))
     });
     let mut settling = Settling { curves: found.len(), ..Settling::default() };
-    for (is_open, more, measured) in found {
-        settling.settled += usize::from(!is_open);
-        for (task, prompt, place, samples) in more {
+    for (task, prompt, Unsettled { more, is_settled }, measured) in found {
+        settling.settled += usize::from(is_settled);
+        for (place, samples) in more {
             let Some(model) = measured.get(place).map(|one| one.point.model.clone()) else { continue };
             settling.more.push(More { task: task.name.clone(), prompt: prompt.to_owned(), model, samples });
         }
@@ -104,39 +97,49 @@ struct Asked {
     samples: usize,
 }
 
-/// The cells of a curve that are to be asked more, by place, and how many samples they are to have; empty when the verdict is settled or nothing
-/// is left to ask.
-fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Vec<(usize, usize)> {
+/// How many samples a cell is asked in the round in which it has been asked so many: a run that goes on asks what it would have.
+#[must_use]
+pub fn round(samples: usize, most: usize) -> usize {
+    let mut round = FIRST;
+    while round < samples {
+        round *= 2;
+    }
+    round.min(most)
+}
+
+/// How a curve stands.
+#[derive(Debug, Default)]
+struct Unsettled {
+    /// The cells that are to be asked more, by place, and how many samples they are to have.
+    more: Vec<(usize, usize)>,
+    is_settled: bool,
+}
+
+fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Unsettled {
     let alpha = ERROR / cells.len().max(1) as f64;
     let chance = question.chance.unwrap_or_default();
-    let highest = cells.iter().map(|cell| cell.level.mean()).fold(chance, f64::max);
     let interval = |cell: &Asked| confidence_sequence(cell.level.sum, cell.level.n as f64, alpha);
+    let highest = cells.iter().map(|cell| interval(cell).low).fold(chance, f64::max);
     // Where no model is above chance, the margin is what a flat curve could not have gained unseen.
     let is_any_above = cells.iter().any(|cell| interval(cell).low > chance);
     let margin = if is_any_above { margin(highest - chance) } else { SEEN_GAIN * (1.0 - chance) };
-    // Of cells that can be asked more: whether it is open, and how wide its interval is.
-    let known = cells.iter().enumerate().filter(|(_, cell)| cell.samples < most).map(|(place, cell)| {
+    let is_open = |cell: &Asked| {
         let interval = interval(cell);
-        let is_open = interval.low <= chance && interval.high >= chance + margin;
-        (place, is_open, interval.high - interval.low)
-    });
-    let known: Vec<(usize, bool, f64)> = known.collect();
-    let more = |place: usize| {
-        let samples = cells.get(place).map_or(FIRST, |cell| (2 * cell.samples).max(FIRST).min(most));
-        (place, samples)
+        interval.low <= chance && interval.high >= chance + margin
     };
-    let open: Vec<(usize, usize)> =
-        known.iter().filter(|(_, is_open, _)| *is_open).map(|(place, ..)| more(*place)).collect();
-    if !open.is_empty() || known.is_empty() {
-        return open;
+    let left = || cells.iter().enumerate().filter(|(_, cell)| cell.samples < most);
+    if cells.iter().any(is_open) {
+        let open = left().filter(|(_, cell)| is_open(cell));
+        let more = open.map(|(place, cell)| (place, round(cell.samples + 1, most))).collect();
+        return Unsettled { more, is_settled: false };
     }
     let scored: Vec<Level> = cells.iter().map(|cell| cell.level).filter(|level| level.n > 0).collect();
     let found = judge(question, &scored);
-    if found.lacks_models || !matches!(found.verdict, Verdict::Unresolved | Verdict::Inconclusive) {
-        return Vec::new();
+    if !matches!(found.verdict, Verdict::Unresolved | Verdict::Inconclusive) {
+        return Unsettled { more: Vec::new(), is_settled: true };
     }
-    let widest = known.iter().map(|(.., width)| *width).fold(0.0, f64::max);
-    known.iter().filter(|(.., width)| *width >= WIDE * widest).map(|(place, ..)| more(*place)).collect()
+    let more = if found.lacks_models { Vec::new() } else { left().map(|(place, _)| (place, most)).collect() };
+    Unsettled { more, is_settled: false }
 }
 
 /// What part of all samples is likely to be asked: the mean over curves that begin at a third and at two thirds of the scale, rise all along, or stay
@@ -167,7 +170,7 @@ fn share(ruler: &Ruler, places: &[f64], chance: f64, most: usize, curve: &dyn Fn
     };
     let mut cells: Vec<Asked> = places.iter().map(|x| cell(*x, FIRST.min(most))).collect();
     loop {
-        let more = unsettled(&question, &cells, most);
+        let Unsettled { more, .. } = unsettled(&question, &cells, most);
         if more.is_empty() {
             break;
         }
@@ -213,7 +216,7 @@ mod tests {
         for (curve, seed) in curves.into_iter().flat_map(|curve| (0..5).map(move |seed| (curve, seed))) {
             let mut cells: Vec<Asked> = (0..12).map(|place| cell(curve, seed, place, FIRST)).collect();
             loop {
-                let more = unsettled(&question, &cells, MOST);
+                let Unsettled { more, .. } = unsettled(&question, &cells, MOST);
                 if more.is_empty() {
                     break;
                 }

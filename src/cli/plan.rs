@@ -155,7 +155,8 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     if let Some(usd) = cost(&loads) {
         let without = loads.iter().flat_map(|load| load.models.values()).filter(|load| load.price.is_none()).count();
         let beside = if without > 0 { format!(", and what {without} models without a price cost") } else { String::new() };
-        println!("all: at most about {usd:.4} USD{beside}; --budget holds a run to an amount");
+        let likely = share.map(|share| format!(", likely about {:.4} USD", share * usd)).unwrap_or_default();
+        println!("all: at most about {usd:.4} USD{likely}{beside}; --budget holds a run to an amount");
     }
     if let Some(minutes) = minutes(&loads) {
         println!("all: {minutes:.1} min by the limits");

@@ -19,7 +19,6 @@ type Bars = (MultiProgress, BTreeMap<String, ProgressBar>);
 
 /// An observer that shows how far each model is.
 pub(super) struct Progress {
-    per_model: u64,
     bars: Option<(Bars, ProgressBar)>,
     state: Mutex<State>,
 }
@@ -28,6 +27,7 @@ struct State {
     started: Instant,
     last_line: Instant,
     done: BTreeMap<String, u64>,
+    planned: BTreeMap<String, u64>,
     settled: u64,
     failed: u64,
     /// What each endpoint waits for.
@@ -35,12 +35,11 @@ struct State {
 }
 
 impl Progress {
-    /// Progress over the given models, each with the same number of records; silent when `quiet`.
-    pub(super) fn new(models: &[&str], per_model: usize, quiet: bool) -> Option<Self> {
+    /// Progress over the given models; silent when `quiet`.
+    pub(super) fn new(models: &[&str], quiet: bool) -> Option<Self> {
         if quiet {
             return None;
         }
-        let per_model = per_model as u64;
         let longest = models.iter().map(|name| name.len()).max().unwrap_or_default();
         let bars = std::io::stderr().is_terminal().then(|| {
             let template = format!("{{prefix:{longest}}} {{bar:24}} {{pos}}/{{len}} {{per_sec:>12}} {{eta:>5}} {{msg}}");
@@ -49,7 +48,7 @@ impl Progress {
             let bars = models
                 .iter()
                 .map(|&name| {
-                    let bar = ProgressBar::new(per_model).with_style(style.clone()).with_prefix(name.to_owned());
+                    let bar = ProgressBar::new(0).with_style(style.clone()).with_prefix(name.to_owned());
                     (name.to_owned(), multi.add(bar))
                 })
                 .collect();
@@ -60,12 +59,16 @@ impl Progress {
             ((multi, bars), line)
         });
         let now = Instant::now();
-        let done = models.iter().map(|&name| (name.to_owned(), 0)).collect();
-        Some(Self {
-            per_model,
-            bars,
-            state: Mutex::new(State { started: now, last_line: now, done, settled: 0, failed: 0, waits: BTreeMap::new() }),
-        })
+        let state = State {
+            started: now,
+            last_line: now,
+            done: BTreeMap::new(),
+            planned: BTreeMap::new(),
+            settled: 0,
+            failed: 0,
+            waits: BTreeMap::new(),
+        };
+        Some(Self { bars, state: Mutex::new(state) })
     }
 }
 
@@ -74,9 +77,11 @@ impl Observer for Progress {
         let Ok(mut state) = self.state.lock() else { return };
         let bar = |model: &str| self.bars.as_ref().and_then(|((_, bars), _)| bars.get(model));
         match event {
-            Event::Resumed { model, records } => {
+            Event::Begun { model, records, planned } => {
                 state.done.insert(model.clone(), *records as u64);
+                state.planned.insert(model.clone(), *planned as u64);
                 if let Some(bar) = bar(model) {
+                    bar.set_length(*planned as u64);
                     bar.set_position(*records as u64);
                     bar.reset_eta();
                 }
@@ -114,7 +119,7 @@ impl Observer for Progress {
         if self.bars.is_none() && state.last_line.elapsed() >= PLAIN_INTERVAL {
             state.last_line = Instant::now();
             let rate = state.settled as f64 / state.started.elapsed().as_secs_f64();
-            let total = self.per_model * state.done.len() as u64;
+            let total: u64 = state.planned.values().sum();
             let done: u64 = state.done.values().sum();
             let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
             let parts: Vec<String> = state.done.iter().map(|(model, done)| format!("{model} {done}")).collect();

@@ -12,7 +12,7 @@ use super::print::eprintln;
 use super::probe::{identity, is_to_be_calibrated};
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::analysis::{Cells, FIRST, Settling, settle};
+use crate::analysis::{Cells, FIRST, Settling, round, settle};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, cards, cards_in, models};
 use crate::plan::{self, Ladder, Plan, Quota, Selection};
@@ -87,7 +87,9 @@ fn unfinished(plan: &Plan, store: &Path) -> Result<Option<String>, Problem> {
     for run in runs.iter().rev().filter(|run| !run.epoch.is_empty()) {
         if plan.run_in(&run.epoch).map_err(Problem::other)? == run.run {
             let records = store.record_count(&run.run).map_err(Problem::other)?;
-            return Ok((records < run.planned).then(|| run.epoch.clone()));
+            let planned = quota_of(plan, &run.run, &store)?.sum() * plan.repetitions as usize;
+            let is_over = records >= planned && (!plan.until_resolved || settling(run, &store)?.more.is_empty());
+            return Ok((!is_over).then(|| run.epoch.clone()));
         }
     }
     Ok(None)
@@ -246,7 +248,7 @@ pub(super) fn run(
             }
         }
         let models: Vec<&str> = plan.models.iter().map(|model| model.name.as_str()).collect();
-        let observer: Arc<dyn Observer> = match Progress::new(&models, plan.of_each_model(), global.quiet) {
+        let observer: Arc<dyn Observer> = match Progress::new(&models, global.quiet) {
             Some(progress) => Arc::new(progress),
             None => Arc::new(Silent),
         };
@@ -268,7 +270,7 @@ pub(super) fn run(
         if retry_failed || store.record_count(&plan.run).map_err(Problem::other)? < plan.len() {
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
-        let mut quota = plan.first_quota(FIRST);
+        let mut quota = quota_of(&plan, &plan.run, &store)?;
         let mut options = Options { retry_failed };
         loop {
             let gateways = gateways.clone();
@@ -311,6 +313,26 @@ pub(super) fn run(
     })
 }
 
+/// What a run asks: all, or, where verdicts decide, what it asked by now, each cell to the end of its round.
+fn quota_of(plan: &Plan, run: &str, store: &Store) -> Result<Quota, Problem> {
+    let mut quota = plan.first_quota(FIRST);
+    if plan.until_resolved {
+        for asked in store.asked(run).map_err(Problem::other)? {
+            if let Some((cell, model)) = plan.place(&asked.task, &asked.prompt, &asked.model) {
+                quota.raise(cell, model, round(asked.samples, plan.samples));
+            }
+        }
+    }
+    Ok(quota)
+}
+
+/// How the verdicts of a run stand.
+fn settling(manifest: &RunManifest, store: &Store) -> Result<Settling, Problem> {
+    let mut cells = Cells::new(manifest);
+    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
+    Ok(settle(manifest, &cells))
+}
+
 /// Raises the quota where a verdict is not settled; whether anything is left to ask.
 fn ask_more(
     plan: &Plan,
@@ -319,24 +341,23 @@ fn ask_more(
     quota: &mut Quota,
     global: &Global,
 ) -> Result<bool, Problem> {
-    let mut cells = Cells::new(manifest);
-    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
-    let settling = settle(manifest, &cells);
+    let Settling { more, settled, curves } = settling(manifest, store)?;
     let before = quota.sum();
-    for more in &settling.more {
-        let is_cell = |cell: &plan::Cell| {
-            let (task, prompt) = (plan.tasks.get(cell.task), plan.prompts.get(cell.prompt));
-            task.is_some_and(|task| task.task.name == more.task) && prompt.is_some_and(|prompt| prompt.name == more.prompt)
-        };
-        let model = plan.models.iter().position(|model| model.name == more.model);
-        if let (Some(cell), Some(model)) = (plan.cells.iter().position(is_cell), model) {
+    for more in more {
+        if let Some((cell, model)) = plan.place(&more.task, &more.prompt, &more.model) {
             quota.raise(cell, model, more.samples);
         }
     }
-    let asked = quota.sum() - before;
+    let asked = (quota.sum() - before) * plan.repetitions as usize;
     if !global.quiet {
-        let Settling { settled, curves, .. } = settling;
-        eprintln!("{settled} of {curves} verdicts are settled; {asked} more records where they are not");
+        let rest = if asked > 0 {
+            format!("; {asked} more records where they are not")
+        } else if settled < curves {
+            "; for the others more models are needed, or more samples than the most".to_owned()
+        } else {
+            String::new()
+        };
+        eprintln!("{settled} of {curves} verdicts are settled{rest}");
     }
     Ok(asked > 0)
 }
@@ -350,9 +371,10 @@ pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let manifest = known.unwrap_or_else(|| plan.manifest(jiff::Timestamp::now().to_string()));
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;
     store.write_blocking(vec![Write::Run(Box::new(manifest.clone()))]).map_err(Problem::other)?;
+    let quota = quota_of(&plan, &plan.run, &store)?;
     let (mut rebuilt, mut count, mut absent) = (Vec::new(), 0, 0);
     for spec in &workspace.config.endpoints {
-        for unit in plan.units(&spec.name, &Quota::of(&plan, plan.samples)) {
+        for unit in plan.units(&spec.name, &quota) {
             match runtime.block_on(runner::rebuild(&plan, unit, &store)).map_err(Problem::other)? {
                 Some(record) => rebuilt.push(Write::Record(Box::new(record))),
                 None => absent += 1,

@@ -159,6 +159,12 @@ impl Quota {
         }
     }
 
+    /// Samples of all cells of a model.
+    #[must_use]
+    pub fn of_model(&self, model: usize) -> usize {
+        self.samples.iter().skip(model).step_by(self.models.max(1)).sum()
+    }
+
     /// Samples of all.
     #[must_use]
     pub fn sum(&self) -> usize {
@@ -182,6 +188,16 @@ impl Plan {
                 (0..models.1.get(cell, model)).flat_map(asked)
             })
         })
+    }
+
+    /// The cell of a task and a prompt, and the place of a model.
+    #[must_use]
+    pub fn place(&self, task: &str, prompt: &str, model: &str) -> Option<(usize, usize)> {
+        let is_cell = |cell: &Cell| {
+            self.tasks.get(cell.task).is_some_and(|planned| planned.task.name == task)
+                && self.prompts.get(cell.prompt).is_some_and(|planned| planned.name == prompt)
+        };
+        Some((self.cells.iter().position(is_cell)?, self.models.iter().position(|entry| entry.name == model)?))
     }
 
     /// What is asked first: all, or a little of everything where verdicts decide.
@@ -241,16 +257,10 @@ impl Plan {
         Ok(found)
     }
 
-    /// Number of records planned for each model, at most.
-    #[must_use]
-    pub fn of_each_model(&self) -> usize {
-        self.cells.len() * self.samples * self.repetitions as usize
-    }
-
-    /// Number of records planned.
+    /// Number of records planned, at most.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.models.len() * self.of_each_model()
+        self.models.len() * self.cells.len() * self.samples * self.repetitions as usize
     }
 
     /// Whether nothing would be asked.

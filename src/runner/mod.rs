@@ -29,12 +29,14 @@ pub use spending::Spending;
 /// Something that happened in a run.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Records of a model that were there already.
-    Resumed {
+    /// What there is of a model's records before more are asked for.
+    Begun {
         /// The model.
         model: String,
-        /// How many.
+        /// Records that are there already.
         records: usize,
+        /// How many there are to be.
+        planned: usize,
     },
     /// A record was committed.
     Settled {
@@ -135,8 +137,10 @@ pub async fn run(
     }
     let there: usize = resumed.values().sum();
     let (is_new, is_whole) = (there == 0, there == quota.sum() * plan.repetitions as usize);
-    for (model, records) in resumed {
-        observer.event(&Event::Resumed { model, records });
+    for (index, entry) in plan.models.iter().enumerate() {
+        let (model, planned) = (entry.name.clone(), quota.of_model(index) * plan.repetitions as usize);
+        let records = resumed.get(&model).copied().unwrap_or_default();
+        observer.event(&Event::Begun { model, records, planned });
     }
     // Asked of the store one by one: what is there may be more than fits the memory.
     let is_pending = move |plan: &Plan, store: &Store, gateway: &Gateway, unit: Unit| -> Result<bool, RunError> {

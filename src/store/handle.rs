@@ -13,7 +13,7 @@ use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::keys::Keys;
 use super::read;
-use super::rows::{Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
+use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
 use super::writer::{Done, Job, Writer};
 use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
 
@@ -175,6 +175,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn tally(&self, run: &str) -> Result<Vec<Tally>, StoreError> {
         self.read(|connection| read::tally(connection, run))
+    }
+
+    /// How many samples of a run there are of each task, prompt and model.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn asked(&self, run: &str) -> Result<Vec<Asked>, StoreError> {
+        self.read(|connection| read::asked(connection, run))
     }
 
     /// What became of one record of a run; none when it is not there.

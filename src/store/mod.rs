@@ -17,4 +17,4 @@ mod writer;
 pub use error::StoreError;
 pub use format::MIGRATIONS;
 pub use handle::Store;
-pub use rows::{Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};
+pub use rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::keys::Keys;
-use super::rows::{Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
+use super::rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
 use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scoring};
 
 type Found<T> = rusqlite::Result<T>;
@@ -141,6 +141,19 @@ pub(super) fn tally(connection: &Connection, run: &str) -> Found<Vec<Tally>> {
         .query_map([run], |row| {
             let records = usize::try_from(unsigned(row, 3)?).unwrap_or(usize::MAX);
             Ok(Tally { model: row.get(0)?, outcome: outcome(row, 1)?, has_detail: row.get(2)?, records })
+        })?
+        .collect()
+}
+
+/// How many samples of a run there are of each task, prompt and model.
+pub(super) fn asked(connection: &Connection, run: &str) -> Found<Vec<Asked>> {
+    connection
+        .prepare_cached(
+            "SELECT task, prompt, model, count(DISTINCT sample) FROM records WHERE run = ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )?
+        .query_map([run], |row| {
+            let samples = usize::try_from(unsigned(row, 3)?).unwrap_or(usize::MAX);
+            Ok(Asked { task: row.get(0)?, prompt: row.get(1)?, model: row.get(2)?, samples })
         })?
         .collect()
 }

@@ -67,6 +67,19 @@ pub struct Tally {
     pub records: usize,
 }
 
+/// How much a model was asked of a task with a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The task.
+    pub task: String,
+    /// The prompt.
+    pub prompt: String,
+    /// The model.
+    pub model: String,
+    /// Samples of which there is a record.
+    pub samples: usize,
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fate {
