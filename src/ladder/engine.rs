@@ -116,6 +116,8 @@ pub struct Finished {
     pub tokens: usize,
     /// Why it ended.
     pub finish: Finish,
+    /// The stop sequence that ended it, if one did.
+    pub stop: Option<Vec<u8>>,
     /// Tokens of the prompt, including the one that begins it.
     pub prompt_tokens: usize,
     /// For each byte of the prompt its score, where one was wanted; empty when none was.
@@ -157,6 +159,8 @@ struct Sequence {
     /// Bytes of the reply that were sent already.
     sent: usize,
     finish: Option<Finish>,
+    /// The stop sequence that was met.
+    stop: Option<Vec<u8>>,
 }
 
 impl Sequence {
@@ -175,6 +179,7 @@ impl Sequence {
             drawn: 0,
             sent: 0,
             finish: None,
+            stop: None,
             job,
         }
     }
@@ -228,10 +233,11 @@ impl Sequence {
         self.tokens.push(drawn);
         self.scores.push(sampling::score(logits, drawn, generate.top_logprobs));
         let reply = &self.tokens[self.prompt_tokens..];
-        let met = generate.stop.iter().filter(|stop| !stop.is_empty() && reply.ends_with(stop)).map(Vec::len).max();
-        if let Some(len) = met {
-            self.tokens.truncate(self.tokens.len() - len);
-            self.scores.truncate(self.scores.len() - len);
+        let is_met = |stop: &&Vec<u8>| !stop.is_empty() && reply.ends_with(stop);
+        if let Some(stop) = generate.stop.iter().filter(is_met).max_by_key(|stop| stop.len()) {
+            self.stop = Some(stop.clone());
+            self.tokens.truncate(self.tokens.len() - stop.len());
+            self.scores.truncate(self.scores.len() - stop.len());
             self.finish = Some(Finish::Stop);
         } else if self.drawn >= generate.max_tokens || self.tokens.len() >= context {
             self.finish = Some(Finish::Length);
@@ -240,13 +246,16 @@ impl Sequence {
 
     /// The part of the reply that was not sent and that no stop sequence can take back any more.
     fn unsent(&mut self) -> Option<Event> {
+        if !self.job.stream {
+            return None;
+        }
         let reply = &self.tokens[self.prompt_tokens..];
         let held = match (&self.job.generate, self.finish) {
             (Some(generate), None) => generate.stop.iter().map(|stop| overlap(reply, stop)).max().unwrap_or(0),
             _ => 0,
         };
         let end = reply.len() - held;
-        if !self.job.stream || end <= self.sent {
+        if end <= self.sent {
             return None;
         }
         let event = Event::Text { text: reply[self.sent..end].to_vec(), scores: self.scores[self.sent..end].to_vec() };
@@ -268,6 +277,7 @@ impl Sequence {
             text: self.tokens.split_off(self.prompt_tokens),
             tokens: self.drawn,
             finish,
+            stop: self.stop,
             prompt_tokens: self.prompt_tokens,
             prompt_scores: self.prompt_scores,
             scores: self.scores,

@@ -15,7 +15,7 @@ use super::request::parse;
 use super::state::Service;
 use super::stream::{collect, finish, respond, submit, text, usage};
 use super::tool_calls::{self, Message, Offered, offered};
-use crate::ladder::{Event, Finish, Finished, Job, TokenScore};
+use crate::ladder::{Event, Finished, Job, TokenScore};
 
 /// Most alternatives for each token.
 const MOST_TOP: u8 = 20;
@@ -57,6 +57,9 @@ pub(super) async fn handle(
     let max_tokens = body.max_completion_tokens.or(body.max_tokens).unwrap_or(served.card.shape.context);
     if max_tokens == 0 {
         return Err(ApiError::invalid("max_tokens", "a chat completion has at least one token"));
+    }
+    if body.messages.is_empty() {
+        return Err(ApiError::invalid("messages", "`messages` is empty"));
     }
     let offered = offered(body.tools.as_ref(), body.tool_choice.as_ref())?;
     let mut generate = common.generate(max_tokens, top)?;
@@ -129,8 +132,7 @@ pub(super) async fn handle(
 /// A reply as a message, and why it ended: a call where it is one.
 fn message(done: &Finished, offered: &[Offered], service: &Service) -> (Value, &'static str) {
     let reply = text(&done.text);
-    let is_whole = done.finish == Finish::Stop;
-    match tool_calls::read(&reply, offered, service.number()).filter(|_| is_whole) {
+    match tool_calls::read(&reply, done.stop.as_deref(), offered, service.number()) {
         Some(call) => (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls"),
         None => (json!({ "role": "assistant", "content": reply }), finish(done.finish)),
     }
@@ -138,9 +140,6 @@ fn message(done: &Finished, offered: &[Offered], service: &Service) -> (Value, &
 
 /// The contents of the messages, joined by newlines.
 fn prompt(messages: &[Message]) -> Result<String, ApiError> {
-    if messages.is_empty() {
-        return Err(ApiError::invalid("messages", "`messages` is empty"));
-    }
     Ok(messages.iter().map(content).collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 

@@ -8,8 +8,8 @@
 //! | `GET /stats` | how many completion requests were received since the start, in total and by model |
 //!
 //! A parameter that would change the reply and is not in this list is refused, not ignored. With `echo` and `logprobs` the
-//! prompt is scored. Choice `i` of `n` is drawn with `seed + i`. A bias is added to a logit before anything is drawn or reported, under the
-//! number of its token: the ASCII code. These models know no roles: the prompt of a chat is the contents of its messages, joined by
+//! prompt is scored. Choice `i` of `n` is drawn with `seed + i`. A bias is added to the logits of a reply before anything is drawn or
+//! reported, under the number of its token: the ASCII code. These models know no roles: the prompt of a chat is the contents of its messages, joined by
 //! newlines, unless tools are offered (`tool_calls.rs`).
 //!
 //! Bounded are the bytes of a request, the replies that wait for one model, and the tokens of a reply, by the context of the model.

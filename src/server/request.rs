@@ -36,6 +36,10 @@ const LABELS: [&str; 2] = ["user", "metadata"];
 /// Parameters that both kinds of request have.
 const COMMON: [&str; 8] = ["model", "temperature", "seed", "stop", "n", "logit_bias", "stream", "stream_options"];
 
+/// Most stop sequences, and the longest: each is compared with every token of every reply.
+const MOST_STOPS: usize = 16;
+const LONGEST_STOP: usize = 256;
+
 /// The largest bias, either way, as in OpenAI's API.
 const MOST_BIAS: f32 = 100.0;
 
@@ -130,6 +134,13 @@ impl Common {
             }
             Some(_) => return Err(invalid()),
         };
-        if stops.iter().any(Vec::is_empty) { Err(invalid()) } else { Ok(stops) }
+        if stops.iter().any(Vec::is_empty) {
+            return Err(invalid());
+        }
+        if stops.len() > MOST_STOPS || stops.iter().any(|stop| stop.len() > LONGEST_STOP) {
+            let words = format!("`stop` takes at most {MOST_STOPS} sequences of at most {LONGEST_STOP} bytes");
+            return Err(ApiError::invalid("stop", words));
+        }
+        Ok(stops)
     }
 }

@@ -303,6 +303,21 @@ async fn tools_are_called_and_their_results_used() {
     let (_, reply) = client.post("/v1/chat/completions", ask(&messages)).await;
     assert_eq!(reply["choices"][0]["message"]["content"], "143", "{reply}");
     assert_eq!(reply["choices"][0]["finish_reason"], "stop");
+    // Cut by a stop of the request it is no call, of which the arguments would be too few.
+    let mut cut = ask(&messages[..2]);
+    cut["stop"] = json!("+");
+    let (_, reply) = client.post("/v1/chat/completions", cut).await;
+    assert!(reply["choices"][0]["message"]["tool_calls"].is_null(), "{reply}");
+    assert_eq!(reply["choices"][0]["finish_reason"], "stop");
+    // Nobody can make it call.
+    let mut required = ask(&messages[..2]);
+    required["tool_choice"] = json!("required");
+    let (status, reply) = client.post("/v1/chat/completions", required).await;
+    assert!(status == 400 && reply["error"]["param"] == "tool_choice", "{reply}");
+    let mut long = ask(&messages[..2]);
+    long["stop"] = json!(["x".repeat(257)]);
+    let (status, reply) = client.post("/v1/chat/completions", long).await;
+    assert!(status == 400 && reply["error"]["param"] == "stop", "{reply}");
     // Without their use, or with one that nobody knows.
     let mut none = ask(&messages[..2]);
     none["tool_choice"] = json!("none");

@@ -36,16 +36,15 @@ pub(super) struct Message {
 /// The functions that a request offers; none when it forbids their use.
 pub(super) fn offered(tools: Option<&Vec<Value>>, choice: Option<&Value>) -> Result<Vec<Offered>, ApiError> {
     let tools = tools.map(Vec::as_slice).unwrap_or_default();
-    let chosen = match choice {
-        None | Some(Value::Null) => None,
+    match choice {
+        None | Some(Value::Null) => (),
         Some(Value::String(word)) if word == "none" => return Ok(Vec::new()),
-        Some(Value::String(word)) if word == "auto" || word == "required" => None,
-        Some(Value::Object(function)) => function.get("function").and_then(|function| function.get("name")?.as_str()),
+        Some(Value::String(word)) if word == "auto" => (),
         Some(other) => {
-            let words = format!("`tool_choice` must be \"none\", \"auto\", \"required\" or a function, not {other}");
+            let words = format!("the models decide by themselves: `tool_choice` must be \"none\" or \"auto\", not {other}");
             return Err(ApiError::invalid("tool_choice", words));
         }
-    };
+    }
     let mut offered = Vec::new();
     for tool in tools {
         let function = tool.get("function");
@@ -59,12 +58,7 @@ pub(super) fn offered(tools: Option<&Vec<Value>>, choice: Option<&Value>) -> Res
         let (Some(argument), None) = (arguments.next(), arguments.next()) else {
             return Err(ApiError::invalid("tools", format!("`{name}` must have one argument")));
         };
-        if chosen.is_none_or(|chosen| chosen == name) {
-            offered.push(Offered { name: name.to_owned(), mark, argument: argument.clone() });
-        }
-    }
-    if offered.is_empty() && (chosen.is_some() || !tools.is_empty()) {
-        return Err(ApiError::invalid("tool_choice", "`tool_choice` names no function that is offered"));
+        offered.push(Offered { name: name.to_owned(), mark, argument: argument.clone() });
     }
     Ok(offered)
 }
@@ -120,13 +114,20 @@ pub(super) fn prompt(
 
 /// What ends a reply: a call, or the next question.
 pub(super) fn stops(offered: &[Offered]) -> Vec<Vec<u8>> {
-    let closing = offered.iter().map(|tool| format!("</{}>", tool.mark).into_bytes());
-    closing.chain([b"\n".to_vec()]).collect()
+    offered.iter().map(closing).chain([b"\n".to_vec()]).collect()
 }
 
-/// The call that a reply is, with the number of its request; none when it is none.
-pub(super) fn read(reply: &str, offered: &[Offered], number: u64) -> Option<Value> {
+/// The mark that ends a call of a tool.
+fn closing(tool: &Offered) -> Vec<u8> {
+    format!("</{}>", tool.mark).into_bytes()
+}
+
+/// The call that a reply is, with the number of its request; none when it is none, or was ended by anything but the closing mark.
+pub(super) fn read(reply: &str, stop: Option<&[u8]>, offered: &[Offered], number: u64) -> Option<Value> {
     offered.iter().find_map(|tool| {
+        if stop != Some(closing(tool).as_slice()) {
+            return None;
+        }
         let input = reply.trim_start().strip_prefix(&format!("<{}>", tool.mark))?;
         let arguments = json!({ &tool.argument: input }).to_string();
         Some(json!({
