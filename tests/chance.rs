@@ -45,7 +45,8 @@ fn no_blind_strategy_beats_the_stated_chance() {
             parameters.0.insert(key.value.clone(), *value);
         }
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let problems: Vec<Problem> = (0..PROBLEMS).map(|_| generator.problem(&parameters, &mut rng)).collect();
+        let drawn = std::iter::repeat_with(|| generator.problem(&parameters, &mut rng));
+        let problems: Vec<Problem> = drawn.filter(|problem| generator.is_asked(problem)).take(PROBLEMS).collect();
         let mut hits: HashMap<String, usize> = HashMap::new();
         for problem in &problems {
             // Where copying is what is asked, it is not blind.

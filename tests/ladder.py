@@ -18,10 +18,14 @@ COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#b
 # What the README shows: exact match that leaves zero late while the cross-entropy falls all along; both turning at once; growth all along; nothing.
 CASES = [
     ("multiplication-3", "few-shot", "an artefact of the metric"),
-    ("lookup-1", "few-shot", "a true transition"),
+    ("copy-8", "few-shot", "a true transition"),
     ("unscramble", "few-shot", "smooth growth"),
     ("lookup-3", "few-shot", "still at chance"),
 ]
+
+
+# Of which sizes that share a loss are compared.
+EQUAL = ["addition-3", "copy-8", "unscramble"]
 
 
 def scale(number):
@@ -81,7 +85,7 @@ def scores_table(analysis, cards, task):
     tool = next((prompt for prompt in TOOLS if prompt in prompts), None)
     own = [prompt for prompt in (DIRECT, STEPS, tool) if prompt in prompts]
     yield f"**{task}**\n"
-    yield "| rung | FLOPs | " + " | ".join(own) + f" | nats per answer, {DIRECT} |"
+    yield "| rung | FLOPs | " + " | ".join(own) + f" | nats per token, {DIRECT} |"
     yield "|---|---|" + "---|" * (len(own) + 1)
     for card in (card for card in cards if card["name"] == card["rung"]):
         names = {other["name"] for other in cards if other["rung"] == card["rung"] and other["step"] is None}
@@ -89,6 +93,80 @@ def scores_table(analysis, cards, task):
         nats = [-point["score"] for point in of(DIRECT, "answer-logprob") if point["score"] is not None]
         said = f"{nats[0]:.2f}" + (f" ({min(nats):.2f} – {max(nats):.2f})" if len(nats) > 1 else "") if nats else "–"
         yield f"| {card['name']} | {scale(card['flops'])} | " + " | ".join(cell(of(prompt, metric)) for prompt in own) + f" | {said} |"
+
+
+def techniques_table(analysis, cards):
+    """Where each technique leaves chance, and what it gains over the next at the first model at which it has."""
+    scales = {card["flops"]: card["name"] for card in cards if card["name"] == card["rung"]}
+    yield "| task | tool | scratchpad | direct | tool - scratchpad, where the tool begins | scratchpad - direct, where scratchpad begins |"
+    yield "|---|---|---|---|---|---|"
+    families = {curve["family"] for curve in analysis["curves"] if not curve["is_training"]}
+    for order in analysis["order"]:
+        task, onsets = order["task"], dict(order["prompts"])
+        if order["family"] not in families:
+            continue
+        tool = next((prompt for prompt in TOOLS if prompt in onsets), None)
+        if tool is None or STEPS not in onsets or DIRECT not in onsets:
+            continue
+        said = lambda prompt: "not yet" if onsets[prompt] is None else scale(onsets[prompt])
+        gain = lambda prompt, other: "–" if onsets[prompt] is None else difference(analysis, task, prompt, other, scales.get(onsets[prompt]))
+        yield f"| {task} | {said(tool)} | {said(STEPS)} | {said(DIRECT)} | {gain(tool, STEPS)} | {gain(STEPS, DIRECT)} |"
+
+
+def difference(analysis, task, prompt, other, model):
+    """The paired difference of two prompts at a model; bold where it is significant over all models of the comparison (Holm)."""
+    metric = discontinuous(analysis, task)
+    for found in analysis["comparisons"]:
+        if found["task"] != task or found["metric"] != metric or {found["prompt"], found["baseline"]} != {prompt, other}:
+            continue
+        sign = 1 if found["prompt"] == prompt else -1
+        for point in found["points"]:
+            if point["model"] == model and point["difference"] is not None:
+                low, high = sorted((sign * point["low"], sign * point["high"]))
+                words = f"{sign * point['difference']:+.2f} [{low:+.2f}, {high:+.2f}] n={point['n']}"
+                return f"**{words}**" if model in found["better" if sign > 0 else "hurts"] else words
+    return "–"
+
+
+def turning_table(analysis):
+    """Prompts that hurt some models and help larger ones, each significantly."""
+    families = {curve["family"] for curve in analysis["curves"] if not curve["is_training"]}
+    yield "| task | prompt | against | it hurts | it helps |"
+    yield "|---|---|---|---|---|"
+    for found in analysis["comparisons"]:
+        if found["kind"] == "sizes" or found["family"] not in families or found["metric"] != discontinuous(analysis, found["task"]):
+            continue
+        place = {point["model"]: point["x"] for point in found["points"]}
+        if found["hurts"] and found["better"] and max(place[model] for model in found["hurts"]) <= max(place[model] for model in found["better"]):
+            short = lambda models: ", ".join(model.removeprefix("ladder-") for model in models)
+            yield f"| {found['task']} | {found['prompt']} | {found['baseline']} | {short(found['hurts'])} | {short(found['better'])} |"
+
+
+def isotonic(pairs):
+    """The root of the mean square by which scores differ from the best curve that never falls (pool adjacent violators)."""
+    blocks = []
+    for _, score in sorted(pairs):
+        blocks.append([score, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, count = blocks.pop()
+            before = blocks[-1]
+            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
+            before[1] += count
+    fitted = [mean for mean, count in blocks for _ in range(count)]
+    scores = [score for _, score in sorted(pairs)]
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(fitted, scores)) / len(scores))
+
+
+def axes_table(analysis, cards, tasks):
+    """How well one rising curve over an axis accounts for all models and states during training together."""
+    by_name = {card["name"]: card for card in cards if card["seed"] == 0}
+    yield "| task | states | over loss | over FLOPs | over tokens | over parameters |"
+    yield "|---|---|---|---|---|---|"
+    for task, prompt in tasks:
+        found = [point for point in points(analysis, task, prompt, discontinuous(analysis, task), True) if point["model"] in by_name]
+        over = lambda axis, sign: isotonic([(sign * by_name[point["model"]][axis], point["score"]) for point in found])
+        values = [over("loss", -1), over("flops", 1), over("tokens", 1), over("params", 1)]
+        yield f"| {task} | {len(found)} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
 
 
 class Picture:
@@ -136,7 +214,7 @@ class Picture:
 
 
 def four_cases(analysis, cases):
-    """Exact match above, nats per answer below, over training FLOPs."""
+    """Exact match above, nats per token of the answer below, over training FLOPs."""
     picture = Picture(len(cases), 2)
     for column, (task, prompt, words) in enumerate(cases):
         scored = sorted(points(analysis, task, prompt, discontinuous(analysis, task)), key=lambda point: point["x"])
@@ -146,7 +224,7 @@ def four_cases(analysis, cases):
         for point in scored:
             picture.dot(at_x(point["x"]), at_y(point["score"]), COLOURS[0], at_y(point["low"]), at_y(point["high"]))
         most = max(-point["score"] for point in nats)
-        at_x, at_y = picture.panel(column, 1, "nats per answer", "training FLOPs", xs, 0, math.ceil(most))
+        at_x, at_y = picture.panel(column, 1, "nats per token of the answer", "training FLOPs", xs, 0, math.ceil(most))
         for point in nats:
             picture.dot(at_x(point["x"]), at_y(-point["score"]), COLOURS[1])
     return picture.svg()
@@ -162,6 +240,10 @@ def equal_losses(analysis, cards, tasks):
         own = lambda rung: [point for point in found if by_name[point["model"]]["rung"] == rung and by_name[point["model"]]["seed"] == 0]
         xs = [by_name[point["model"]]["loss"] for rung in kept for point in own(rung)]
         at_x, at_y = picture.panel(column, 0, f"{task}, {prompt}", "held-out loss, nats per token", xs, 0, 1)
+        for point in found:
+            card = by_name[point["model"]]
+            if card["rung"] not in kept and card["seed"] == 0 and min(xs) <= card["loss"] <= max(xs):
+                picture.dot(at_x(card["loss"]), at_y(point["score"]), COLOURS[-1])
         for colour, rung in zip(COLOURS, kept):
             line = sorted((by_name[point["model"]]["loss"], point) for point in own(rung))
             picture.line([(at_x(loss), at_y(point["score"])) for loss, point in line], colour)
@@ -169,6 +251,7 @@ def equal_losses(analysis, cards, tasks):
                 picture.dot(at_x(loss), at_y(point["score"]), colour, at_y(point["low"]), at_y(point["high"]))
     for index, (colour, rung) in enumerate(zip(COLOURS, kept)):
         picture.text(60 + 110 * index, 14, rung, "start", 12, colour)
+    picture.text(60 + 110 * len(kept), 14, "other rungs, at their end", "start", 12, COLOURS[-1])
     return picture.svg()
 
 
@@ -180,7 +263,7 @@ def main(analysis_file, models, out, more):
     tasks = list(dict.fromkeys(curve["task"] for curve in analysis["curves"]))
     cases = [case for case in CASES if case[0] in tasks]
     (out / "four-cases.svg").write_text(four_cases(analysis, cases))
-    (out / "equal-loss.svg").write_text(equal_losses(analysis, cards, [(task, prompt) for task, prompt, _ in cases[:3]]))
+    (out / "equal-loss.svg").write_text(equal_losses(analysis, cards, [(task, DIRECT) for task in EQUAL if task in tasks]))
     lines = [
         "# The ladder",
         "",
@@ -203,7 +286,27 @@ def main(analysis_file, models, out, more):
     ]
     for task in tasks:
         lines += [*scores_table(analysis, cards, task), ""]
-    lines += ["## Sizes that share a loss", "", "![Scores over the held-out loss, for states during training of several sizes](equal-loss.svg)", ""]
+    lines += [
+        "## Techniques",
+        "",
+        "The training FLOPs of the first size of which all seeds are above chance, and what a technique gains there, at the first seed, over the next one on the same items, with",
+        "its 95 % interval; bold where it is significant among all models of the comparison (Holm).",
+        "",
+        *techniques_table(analysis, cards),
+        "",
+        "Prompts that hurt small models and help large ones, each significantly:",
+        "",
+        *turning_table(analysis),
+        "",
+        "## Sizes that share a loss",
+        "",
+        "![Scores over the held-out loss, for states during training of several sizes](equal-loss.svg)",
+        "",
+        "By how much scores differ from the best rising curve (root mean square), over all first seeds and their states during training:",
+        "",
+        *axes_table(analysis, cards, [(task, DIRECT) for task in tasks if (task, DIRECT) in {(curve["task"], curve["prompt"]) for curve in analysis["curves"]}]),
+        "",
+    ]
     for file in more:
         lines += [pathlib.Path(file).read_text().rstrip(), ""]
     (out / "ladder.md").write_text("\n".join(lines))

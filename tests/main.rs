@@ -30,6 +30,8 @@ mod probes;
 mod reliability;
 /// A run killed at random moments against a separate server.
 mod resume;
+/// The weights that are shipped come from the recipe beside them.
+mod retrain;
 /// Keys are found in nothing that is printed or written.
 mod secrets;
 /// What is trained on and what is asked never meet.

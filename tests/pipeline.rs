@@ -22,8 +22,8 @@ fn a_run_reports_and_a_second_one_sends_nothing() {
     let first = onset(directory.path(), ARGUMENTS);
     assert_eq!(code(&first), 0, "{}", String::from_utf8_lossy(&first.stderr));
     let found = json(&first);
-    // Two prompts with addition, one with look-up, which has nothing to calculate; eight models; six samples.
-    assert_eq!(found["planned"], 3 * 8 * 6);
+    // Two prompts with addition, one with look-up, which has nothing to calculate; fourteen models; six samples.
+    assert_eq!(found["planned"], 3 * 14 * 6);
     assert_eq!(found["records"], found["planned"]);
     assert!(found["requests"].as_u64().unwrap() > found["planned"].as_u64().unwrap());
     let results = directory.path().join("results");
@@ -45,11 +45,56 @@ fn a_run_reports_and_a_second_one_sends_nothing() {
     let mut larger = ARGUMENTS.to_vec();
     (larger[0], larger[4]) = ("plan", "8");
     let planned = json(&onset(directory.path(), &larger));
-    assert_eq!((&planned["records"], &planned["there"]), (&(3 * 8 * 8).into(), &found["planned"]), "{planned}");
+    assert_eq!((&planned["records"], &planned["there"]), (&(3 * 14 * 8).into(), &found["planned"]), "{planned}");
     let name = "addition-2/calculator/ladder-1m/test-00000/0";
     let shown = json(&onset(directory.path(), &["show", name, "--json"]));
     assert_eq!(shown["record"]["outcome"], "answered");
     assert!(shown["exchanges"][0]["response"]["text"].as_str().unwrap().contains("<calc>"));
+}
+
+/// With repetitions: a sample is asked for all of them or not at all.
+#[test]
+fn samples_go_where_a_verdict_is_open_and_are_those_of_a_fixed_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = |what: &str, more: &[&str]| {
+        let mut arguments =
+            vec![what, "--json", "-q", "--set", "repetitions=3", "--set", "endpoints.ladder.temperature=0.7"];
+        for name in ["multiplication-3", "few-shot", "ladder-5k", "ladder-9k", "ladder-31k", "ladder-117k", "ladder-1m"] {
+            arguments.extend(["--only", name]);
+        }
+        let output = onset(directory.path(), &[&arguments, more].concat());
+        assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+        json(&output)
+    };
+    let until = ["--until-resolved", "--max-samples", "160"];
+    let first = asked("run", &until);
+    assert_eq!(first["records"], first["planned"]);
+    let curves = first["analysis"]["curves"].as_array().unwrap();
+    let points = curves.iter().find(|curve| curve["metric"] == "exact-match").unwrap()["points"].as_array().unwrap();
+    let records = |point: &serde_json::Value| point["answered"].as_u64().unwrap() + point["unparsed"].as_u64().unwrap();
+    let asked_of: Vec<u64> = points.iter().map(records).collect();
+    assert!(asked_of.iter().all(|records| [120, 240, 480].contains(records)), "{asked_of:?}");
+    assert!(asked_of.contains(&120) && asked_of.iter().any(|&records| records > 120), "{asked_of:?}");
+    assert_eq!(asked_of.iter().sum::<u64>(), first["records"].as_u64().unwrap());
+
+    let again = asked("run", &until);
+    assert_eq!((&again["requests"], &again["analysis"]), (&0.into(), &first["analysis"]));
+    assert_eq!(again["planned"], first["records"]);
+
+    // A run that was cut off goes on to the same end: records of all rounds are lost here, those of one model altogether.
+    let store = rusqlite::Connection::open(directory.path().join("results/onset.db")).unwrap();
+    let deleted = "DELETE FROM scores WHERE record IN (SELECT id FROM records WHERE {0}); DELETE FROM records WHERE {0}";
+    let lost = "model = 'ladder-1m' OR sample > 'test-00060' OR sample LIKE '%7'";
+    store.execute_batch(&deleted.replace("{0}", lost)).unwrap();
+    let missing = json(&onset(directory.path(), &["analyze", "--json"]));
+    let curve = missing["curves"].as_array().unwrap().iter().find(|curve| curve["metric"] == "exact-match").unwrap();
+    let last = curve["points"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["model"], &last["missing"]), (&"ladder-1m".into(), &120.into()), "what was not asked is missing");
+    let whole = asked("run", &until);
+    assert_eq!((&whole["requests"], &whole["analysis"]), (&0.into(), &first["analysis"]));
+    // What was asked is the beginning of what a fixed number asks.
+    let fixed = asked("plan", &["--samples", "160"]);
+    assert_eq!((&fixed["records"], &fixed["there"]), (&(5 * 160 * 3).into(), &first["records"]));
 }
 
 #[test]

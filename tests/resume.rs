@@ -41,7 +41,7 @@ async fn a_run_killed_ten_times_sends_no_committed_exchange_again() {
     let config = format!(
         "samples = {SAMPLES}\ntasks = [\"addition-2\", \"lookup-1\"]\nprompts = [\"few-shot\", \"scratchpad\"]\n[endpoints.served]\n\
          provider = \"openai-completions\"\nbase_url = \"{base}\"\nin_flight = {IN_FLIGHT}\n[[families]]\nname = \"ladder\"\n\
-         endpoint = \"served\"\nmodels = [{{ name = \"ladder-5k\", params = 5424 }}, {{ name = \"ladder-64k\", params = 64000 }}]\n"
+         endpoint = \"served\"\nmodels = [{{ name = \"ladder-5k\", params = 5424 }}, {{ name = \"ladder-65k\", params = 65000 }}]\n"
     );
     std::fs::write(directory.path().join("config.toml"), config).unwrap();
 

@@ -12,7 +12,7 @@ use super::print::{eprintln, println};
 use super::run::MODELS;
 use super::{Global, exit};
 use crate::config::{self, Data, Workspace};
-use crate::ladder::{Card, Description, Losses, Trainer, Training, all_cards, gguf, models, write, write_model};
+use crate::ladder::{Card, Description, Losses, Model, Trainer, Training, all_cards, gguf, models, write, write_model};
 use crate::plan::corpus::{Mix, MixEntry};
 use crate::plan::recipe::{Recipe, Rung};
 use crate::schema::Prompt;
@@ -176,16 +176,12 @@ struct Corpora {
 
 impl Corpora {
     fn new(recipe: &Recipe, workspace: &Workspace) -> Result<Self, Problem> {
-        let prompt = |name: &str| {
-            let file = workspace.prompts.iter().find(|prompt| prompt.name.value == name);
-            file.map(|file| &file.prompt).ok_or_else(|| Problem::other(format!("the recipe names no prompt `{name}`")))
-        };
-        let forms: Vec<(&Prompt, f64)> =
-            recipe.prompts.iter().map(|(name, weight)| Ok((prompt(name)?, *weight))).collect::<Result<_, Problem>>()?;
+        let forms = recipe.forms(|name| workspace.prompt(name)).map_err(Problem::other)?;
         let mix = |entries: &[MixEntry], forms: &[(&Prompt, f64)], prose: f64, held_out: bool| {
             Mix::new(entries, forms, prose, held_out).map_err(Problem::other)
         };
-        let direct = [(prompt(DIRECT)?, 1.0)];
+        let direct = workspace.prompt(DIRECT).ok_or_else(|| Problem::other(format!("there is no prompt `{DIRECT}`")))?;
+        let direct = [(direct, 1.0)];
         let mut tasks = Vec::new();
         for task in &workspace.tasks {
             let Data::Generator(generator, values) = &task.data else { continue };
@@ -196,7 +192,7 @@ impl Corpora {
             }
         }
         // The rungs are no part of it: to add one leaves the others as they are.
-        let decided = json!([recipe.mix, recipe.prose, forms]).to_string();
+        let decided = json!([recipe.mix, recipe.prose, forms, SPLIT]).to_string();
         Ok(Self {
             training: mix(&recipe.mix, &forms, recipe.prose, false)?,
             mix: mix(&recipe.mix, &forms, 0.0, true)?,
@@ -216,25 +212,25 @@ impl Corpora {
     }
 }
 
-/// Whether the last state of a training is there, of the same corpus.
-fn is_there(directory: &Path, training: Training, corpora: &Corpora) -> Result<bool, Problem> {
-    let file = directory.join("card.json");
-    if !file.is_file() {
-        return Ok(false);
-    }
-    let bytes = std::fs::read(&file).map_err(|error| Problem::other(format!("{}: {error}", file.display())))?;
-    let card = Card::read(&file.display().to_string(), &bytes).map_err(Problem::other)?;
+/// Whether the last state of a training is there whole, of the same corpus.
+fn is_there(directory: &Path, training: Training, corpora: &Corpora) -> bool {
+    let card = std::fs::read(directory.join("card.json")).ok().and_then(|bytes| Card::read("", &bytes).ok());
+    let weights = std::fs::read(directory.join("model.safetensors"));
+    let Some(model) = card.zip(weights.ok()).and_then(|(card, weights)| Model::read(card, &weights).ok()) else {
+        return false;
+    };
+    let card = model.card;
     // Tokens are rounded up to whole steps.
     let tokens = Trainer::tokens_of(training);
     let same = (card.shape, card.seed, card.tokens, card.step) == (training.shape, training.seed, tokens, None);
-    Ok(same && card.corpus == corpora.hash && card.split == SPLIT)
+    same && card.corpus == corpora.hash && card.split == SPLIT
 }
 
 fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, global: &Global) -> Result<(), Problem> {
     let name = rung.model(training.seed, None);
     let state = out.join(&name).join("training.safetensors");
     std::fs::create_dir_all(out.join(&name)).map_err(Problem::other)?;
-    if is_there(&out.join(&name), training, corpora)? {
+    if is_there(&out.join(&name), training, corpora) {
         eprintln!("{name}: there already");
         return Ok(());
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::schema::Price;
+use crate::schema::{Price, Prompt};
 
 pub use prompt_file::{PromptFile, read_prompt};
 pub use shipped::{SHIPPED_CONFIG, SHIPPED_PROMPTS, SHIPPED_TASKS};
@@ -243,6 +243,12 @@ impl Workspace {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""))
+    }
+
+    /// The prompt of that name.
+    #[must_use]
+    pub fn prompt(&self, name: &str) -> Option<&Prompt> {
+        self.prompts.iter().find(|file| file.name.value == name).map(|file| &file.prompt)
     }
 }
 

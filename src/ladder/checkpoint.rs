@@ -105,6 +105,14 @@ pub enum CheckpointError {
         /// Why.
         reason: String,
     },
+    /// The directory bears another name than the model.
+    #[error("{path} is the card of `{name}`: a model lies in a directory of its name")]
+    Misplaced {
+        /// The card.
+        path: String,
+        /// The model.
+        name: String,
+    },
     /// The weights are not those of the card.
     #[error("{name}: the weights cannot be used: {reason}")]
     Weights {
@@ -218,8 +226,7 @@ pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> R
         seconds: Some((trainer.seconds() * 10.0).round() / 10.0),
         weights: blake3::hash(&weights).to_hex().to_string(),
     };
-    write_files(directory, &card, weights)?;
-    put(&directory.join("loss.csv"), trainer.curve().as_bytes())?;
+    write_files(directory, &card, weights, Some(trainer.curve()))?;
     Ok(card)
 }
 
@@ -229,7 +236,7 @@ pub fn write(directory: &Path, description: Description, trainer: &Trainer) -> R
 /// When a file cannot be written.
 pub fn write_model(directory: &Path, model: &Model) -> Result<(), CheckpointError> {
     let weights = weights(&model.card.name, &model.card.shape, &model.parameters)?;
-    write_files(directory, &model.card, weights)
+    write_files(directory, &model.card, weights, None)
 }
 
 /// The weights in half precision, as a file.
@@ -250,11 +257,15 @@ fn weights(name: &str, shape: &Shape, parameters: &[f32]) -> Result<Vec<u8>, Che
         .map_err(|error| CheckpointError::Weights { name: name.to_owned(), reason: error.to_string() })
 }
 
+/// Writes a file so that it is there whole or not at all.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    std::fs::write(path, bytes).map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })
+    let new = path.with_added_extension("new");
+    let written = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
+    written.map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })
 }
 
-fn write_files(directory: &Path, card: &Card, weights: Vec<u8>) -> Result<(), CheckpointError> {
+/// The card comes last: where there is one, all is there.
+fn write_files(directory: &Path, card: &Card, weights: Vec<u8>, curve: Option<String>) -> Result<(), CheckpointError> {
     std::fs::create_dir_all(directory)
         .map_err(|source| CheckpointError::Io { path: directory.display().to_string(), source })?;
     let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
@@ -263,12 +274,14 @@ fn write_files(directory: &Path, card: &Card, weights: Vec<u8>) -> Result<(), Ch
         ("config.json", pretty(&config(&card.shape))),
         ("tokenizer.json", pretty(&tokenizer())),
         ("tokenizer_config.json", pretty(&tokenizer_config(&card.shape))),
-        ("card.json", pretty(&json!(card))),
         ("README.md", readme(card).into_bytes()),
     ] {
         put(&directory.join(file), &bytes)?;
     }
-    Ok(())
+    if let Some(curve) = curve {
+        put(&directory.join("loss.csv"), curve.as_bytes())?;
+    }
+    put(&directory.join("card.json"), &pretty(&json!(card)))
 }
 
 fn config(shape: &Shape) -> serde_json::Value {

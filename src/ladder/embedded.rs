@@ -20,9 +20,23 @@ macro_rules! rungs {
     };
 }
 
-/// The rungs of the ladder, from the smallest to the largest.
-static RUNGS: &[Rung] =
-    rungs!["ladder-5k", "ladder-9k", "ladder-31k", "ladder-64k", "ladder-117k", "ladder-209k", "ladder-455k", "ladder-1m",];
+/// The rungs of the ladder, their first seeds, from the smallest to the largest.
+static RUNGS: &[Rung] = rungs![
+    "ladder-5k",
+    "ladder-9k",
+    "ladder-17k",
+    "ladder-31k",
+    "ladder-45k",
+    "ladder-65k",
+    "ladder-89k",
+    "ladder-117k",
+    "ladder-160k",
+    "ladder-209k",
+    "ladder-328k",
+    "ladder-456k",
+    "ladder-777k",
+    "ladder-1m",
+];
 
 /// The cards of the models that are part of the program, from the smallest to the largest.
 ///
@@ -36,7 +50,7 @@ pub fn cards() -> Result<Vec<Card>, CheckpointError> {
 /// directory.
 ///
 /// # Errors
-/// When a card cannot be read.
+/// When a card cannot be read or lies in a directory of another name.
 pub fn cards_in(directory: &Path) -> Result<Vec<Card>, CheckpointError> {
     let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
     let mut cards = Vec::new();
@@ -47,7 +61,11 @@ pub fn cards_in(directory: &Path) -> Result<Vec<Card>, CheckpointError> {
         let path = entry.map_err(|error| io(directory, error))?.path().join("card.json");
         if path.is_file() {
             let name = path.display().to_string();
-            cards.push(Card::read(&name, &std::fs::read(&path).map_err(|error| io(&path, error))?)?);
+            let card = Card::read(&name, &std::fs::read(&path).map_err(|error| io(&path, error))?)?;
+            if !path.parent().is_some_and(|parent| parent.ends_with(&card.name)) {
+                return Err(CheckpointError::Misplaced { path: name, name: card.name });
+            }
+            cards.push(card);
         }
     }
     // By name among equals, since the order of a directory is arbitrary.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::prose;
 use crate::ladder::{Corpus, Document};
 use crate::prompting::template::{Template, TemplateError, uses};
-use crate::schema::{Generator, Parameters, Problem, Prompt, Sample};
+use crate::schema::{Generator, Parameter, Parameters, Problem, Prompt, Sample};
 use crate::tasks::generators::{find, is_held_out};
 
 /// Most problems in one document.
@@ -35,6 +35,20 @@ pub enum CorpusError {
     /// No generator of that name.
     #[error("the mix names an unknown generator `{0}`")]
     UnknownGenerator(String),
+    /// A parameter that the generator has not, or a range that is none or goes beyond its own.
+    #[error("the mix draws `{parameter}` of `{generator}` from {low} to {high}, which has {known}")]
+    Parameter {
+        /// The generator.
+        generator: String,
+        /// The parameter.
+        parameter: String,
+        /// The least of the range.
+        low: i64,
+        /// The most.
+        high: i64,
+        /// Its parameters and their ranges.
+        known: String,
+    },
     /// A prompt file's template is broken.
     #[error("prompt `{0}`: {1}")]
     Template(String, TemplateError),
@@ -80,6 +94,19 @@ impl Mix {
             .map(|entry| {
                 let generator =
                     find(&entry.generator).ok_or_else(|| CorpusError::UnknownGenerator(entry.generator.clone()))?;
+                for (name, &(low, high)) in &entry.parameters {
+                    let fits = |one: &Parameter| one.name == name && one.low <= low && low <= high && high <= one.high;
+                    if !generator.parameters().iter().any(fits) {
+                        let words = |one: &Parameter| format!("`{}` from {} to {}", one.name, one.low, one.high);
+                        return Err(CorpusError::Parameter {
+                            generator: entry.generator.clone(),
+                            parameter: name.clone(),
+                            low,
+                            high,
+                            known: generator.parameters().iter().map(words).collect::<Vec<_>>().join(", "),
+                        });
+                    }
+                }
                 let mut ranges = entry.parameters.clone();
                 for parameter in generator.parameters() {
                     ranges.entry(parameter.name.to_owned()).or_insert((parameter.default, parameter.default));

@@ -1,11 +1,12 @@
 //! The recipe of the ladder: which rungs there are and what they are trained on, as `models/recipe.toml` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::corpus::MixEntry;
 use crate::ladder::{Shape, Training};
+use crate::schema::Prompt;
 
 /// A recipe that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +85,7 @@ impl Recipe {
     /// When it is not TOML of the expected form, or a rung's dimensions do not fit together.
     pub fn parse(text: &str) -> Result<Self, RecipeError> {
         let raw: Raw = toml::from_str(text).map_err(|error| RecipeError(error.to_string()))?;
-        let rungs = raw
+        let rungs: Vec<Rung> = raw
             .rungs
             .into_iter()
             .map(|rung| {
@@ -97,8 +98,30 @@ impl Recipe {
                 }
             })
             .collect::<Result<_, _>>()?;
-        let mix = raw.mix.into_iter().map(mix_entry).collect::<Result<_, _>>()?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = rungs.iter().find(|rung| !names.insert(rung.name.as_str())) {
+            return Err(RecipeError(format!("the rung `{}` is there twice", twice.name)));
+        }
+        let mix: Vec<MixEntry> = raw.mix.into_iter().map(mix_entry).collect::<Result<_, _>>()?;
+        let weights = mix.iter().map(|entry| entry.weight).chain(raw.prompts.values().copied()).chain([raw.prose]);
+        if let Some(weight) = weights.into_iter().find(|weight| !weight.is_finite() || *weight < 0.0) {
+            return Err(RecipeError(format!("a weight must be a number from zero on, not {weight}")));
+        }
         Ok(Self { rungs, mix, prompts: raw.prompts, prose: raw.prose })
+    }
+}
+
+impl Recipe {
+    /// The prompt files of the mix, as `prompt` finds them, with their weights.
+    ///
+    /// # Errors
+    /// When there is none of a name.
+    pub fn forms<'a>(&self, prompt: impl Fn(&str) -> Option<&'a Prompt>) -> Result<Vec<(&'a Prompt, f64)>, RecipeError> {
+        let form = |(name, weight): (&String, &f64)| {
+            let found = prompt(name).ok_or_else(|| RecipeError(format!("there is no prompt `{name}`")))?;
+            Ok((found, *weight))
+        };
+        self.prompts.iter().map(form).collect()
     }
 }
 

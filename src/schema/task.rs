@@ -110,6 +110,10 @@ pub trait Generator: Sync {
     fn parameters(&self) -> &'static [Parameter];
     /// Draws one problem.
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem;
+    /// Whether a held-out problem may be asked: not where it stands, with its answer, among the worked steps of another generator's problems.
+    fn is_asked(&self, _problem: &Problem) -> bool {
+        true
+    }
 }
 
 /// Where the samples of a task come from.

@@ -104,7 +104,9 @@ impl Iterator for Draws<'_> {
         for _ in 0..VAIN_DRAWS {
             let problem = self.generator.problem(self.parameters, &mut self.rng);
             let identity = &problem.identity;
-            let is_wanted = is_held_out(identity) && is_example(identity) == (self.purpose == EXAMPLES);
+            let is_wanted = is_held_out(identity)
+                && is_example(identity) == (self.purpose == EXAMPLES)
+                && self.generator.is_asked(&problem);
             if is_wanted && self.seen.insert(hash(identity)) {
                 let id = format!("{}-{:05}", self.purpose, self.drawn);
                 self.drawn += 1;

@@ -3,7 +3,8 @@
 //! # What it measures
 //! Subtraction with borrowing; the answer is never negative. The steps work from the lowest digit, each written with
 //! the borrowed ten and the lent one already applied. Single digits are taken away several at a time, from a number of two digits:
-//! there are too few differences of two of them to hold some out.
+//! there are too few differences of two of them to hold some out. Differences of two numbers below nine are not asked: they stand in the
+//! worked steps of modular arithmetic, which the ladder is trained on.
 //!
 //! # When it misleads
 //! As for addition: exact match hides digit-by-digit progress.
@@ -22,6 +23,9 @@ use super::{digits_low_first, join, number_of_digits, running};
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
 pub(super) struct Subtraction;
+
+/// The largest modulus that the ladder is trained on.
+const LARGEST_MODULUS: i64 = 9;
 
 impl Generator for Subtraction {
     fn name(&self) -> &'static str {
@@ -73,6 +77,12 @@ impl Generator for Subtraction {
             choices: Vec::new(),
             identity: format!("subtraction {}", join(&terms, "-")),
         }
+    }
+
+    fn is_asked(&self, problem: &Problem) -> bool {
+        // A sum less the largest multiple of its modulus is the last step of modular arithmetic.
+        let is_remainder = problem.answer.parse::<i64>().is_ok_and(|answer| answer < LARGEST_MODULUS);
+        !is_remainder || problem.question.matches('-').count() > 1
     }
 }
 
