@@ -1,6 +1,6 @@
 """Writes docs/ladder.md and its pictures from the cards of the models and from one run over all of them.
 
-    onset run --until-resolved --max-samples 500 --out RESULTS --set 'families=[{name="ladder",endpoint="ladder",models=[{name="*"}]}]'
+    onset run --out RESULTS --set 'families=[{name="ladder",endpoint="ladder",models=[{name="*"}]}]' --set 'tasks=["*"]' --set 'prompts=["few-shot","scratchpad","calculator","text-tool"]'
     python3 tests/ladder.py RESULTS/latest/analysis.json models docs [FILE.md ..]
 
 What is in the files named last (the output of tests/servers/agree.py) is put at the end.
@@ -61,7 +61,7 @@ def cell(found):
 
 
 def cards_table(cards):
-    yield "| model | parameters | without embedding | tokens | FLOPs | seed | loss | loss of prose | core seconds | weights (BLAKE3) |"
+    yield "| model | parameters | without embedding | tokens | FLOPs | seed | loss | loss of prose | seconds | weights (BLAKE3) |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for card in cards:
         yield (
@@ -269,7 +269,8 @@ def main(analysis_file, models, out, more):
         "",
         "Written by `python3 tests/ladder.py`; the first lines of that file say how. FLOPs are 6 x parameters x tokens, the embedding counted, since it is the",
         "output layer too, and attention over the context not. The loss is the cross-entropy of held-out replies in the mix, that of prose of held-out sentences that ask",
-        "nothing: both in nats per token. Every model is made by `onset ladder train --rung RUNG --seed SEED`.",
+        "nothing: both in nats per token. Every model is made by `onset ladder train --rung RUNG --seed SEED`; seconds are those of the clock, several models side by side on two cores that",
+        "did other work too, some stopped for a while.",
         "",
         "## Models",
         "",
