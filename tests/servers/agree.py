@@ -16,6 +16,13 @@ import urllib.request
 
 from real import HERE, PROBLEMS, Server, expect, first_line, install, rungs
 
+HEADING = """## Other engines
+
+Greedy replies of 40 tokens to 40 prompts, and the log-probabilities of their tokens, beside those of `onset serve` (`tests/servers/agree.py`).
+
+| model | engine | greedy replies that are the same | largest difference of a log-probability |
+|---|---|---|---|"""
+
 PROMPTS = 40
 TOKENS = 40
 TOLERANCE = 1e-3
@@ -111,7 +118,7 @@ def main(program, directory, models):
     models = models or rungs(program)
     with tempfile.TemporaryDirectory() as work, Server([program, "serve", "--listen", "127.0.0.1:0"], first_line) as line:
         work, address = pathlib.Path(work), line.removeprefix("listening on ")
-        print("| model | engine | greedy replies that are the same | largest difference of a log-probability |\n|---|---|---|---|")
+        print(HEADING)
         for model in models:
             ours = by_onset(address, model)
             if llama:
