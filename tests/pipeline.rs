@@ -1,4 +1,9 @@
-use crate::program::{code, json, onset};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{code, command, json, onset};
 
 const ARGUMENTS: &[&str] = &[
     "run",
@@ -162,4 +167,34 @@ fn four_sizes_are_told_pair_by_pair_before_their_verdicts() {
     let csv = std::fs::read_to_string(directory.path().join("results/latest/comparisons.csv")).unwrap();
     let points: usize = comparisons.iter().map(|one| one["points"].as_array().unwrap().len()).sum();
     assert_eq!(csv.lines().count(), 1 + points);
+}
+
+/// What a process manager sends ends it; a client that does not come to an end cannot hold it beyond the second time.
+#[cfg(unix)]
+#[test]
+fn a_server_ends_when_it_is_told_to() {
+    for is_held in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut serve = command(directory.path());
+        let mut server = serve.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().strip_suffix("/v1").unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        if is_held {
+            client.write_all(b"POST /v1/completions HTTP/1.1\r\ncontent-length: 100\r\n\r\n{").unwrap();
+        } else {
+            drop(client);
+        }
+        let told = Instant::now();
+        let ended = loop {
+            assert!(Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap().success());
+            std::thread::sleep(Duration::from_millis(200));
+            if let Some(status) = server.try_wait().unwrap() {
+                break status;
+            }
+            assert!(told.elapsed() < Duration::from_secs(20), "it goes on");
+        };
+        assert!(ended.success(), "{ended}");
+    }
 }

@@ -1,14 +1,17 @@
 //! Which cells to ask more of, so that samples are spent where a verdict is not settled.
 //!
-//! A verdict rests on which models are above chance and which are not above it by more than the margin of a plateau. A cell is closed
-//! when its confidence sequence lies on one side: above chance, or below chance and the margin (where no model is above chance, below what a flat curve could not have gained unseen). The sequences of a curve hold all
-//! together with a probability of 95 % (a twentieth over the number of models for each), whenever and however often one looks, and
-//! whatever was asked because of what was seen (Ville 1939, Robbins 1970; `stats::confidence_sequence`). A verdict is settled when
-//! every cell of its curve is closed and the verdict is one; cells that are open are asked twice as often. A curve that has no verdict though every cell is
-//! closed is asked all there is, at once, unless it lacks models and not samples: to look again and again until it has one would favour whatever chance brings first.
+//! A verdict rests on which models are above chance, and on a plateau below them that lies within a margin of it. A cell is closed when its
+//! confidence sequence lies above chance, or below chance and the margin. Below the first model that is above, and where none is, it is the
+//! sequence of all these cells together that has to lie below, and their own no more than half of the gain above: as in the verdict, a plateau
+//! is known by its mean. (Items of several models have several means; the sequence is one of the mean of these, since the logarithm of a
+//! Bernoulli variable's moment generating function is concave in its mean.) The sequences of a curve hold all together with a probability of 95 %
+//! (a twentieth, divided evenly over the cells and all sets of them that could be the plateau), whenever and however often one looks, and whatever was asked because of what was seen
+//! (Ville 1939, Robbins 1970; `stats::confidence_sequence`). A verdict is settled when every cell of its curve is closed and it is one; cells
+//! that are open are asked twice as often. Where all are closed and there is no verdict, the cells with wide intervals are asked all there is, once: to look again and again
+//! until there is one would favour whatever chance brings first.
 
 use crate::schema::{ModelEntry, RunManifest, Verdict};
-use crate::stats::confidence_sequence;
+use crate::stats::{Interval, confidence_sequence};
 
 use super::cells::Cells;
 use super::definition::margin;
@@ -24,6 +27,9 @@ use super::{Measured, chance, in_parallel};
 pub const FIRST: usize = 40;
 /// How often the intervals of a curve may be wrong, taken together.
 const ERROR: f64 = 0.05;
+
+/// Of a curve without a verdict, a cell is asked all there is when its interval is at least this part of the widest.
+const WIDE: f64 = 0.6;
 
 /// A cell that is to be asked more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,20 +122,37 @@ struct Unsettled {
 }
 
 fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Unsettled {
-    let alpha = ERROR / cells.len().max(1) as f64;
+    // Every cell, every beginning of the curve, and its larger half.
+    let alpha = ERROR / (2 * cells.len() + 1) as f64;
     let chance = question.chance.unwrap_or_default();
-    let interval = |cell: &Asked| confidence_sequence(cell.level.sum, cell.level.n as f64, alpha);
-    let highest = cells.iter().map(|cell| interval(cell).low).fold(chance, f64::max);
-    // Where no model is above chance, the margin is what a flat curve could not have gained unseen.
-    let is_any_above = cells.iter().any(|cell| interval(cell).low > chance);
-    let margin = if is_any_above { margin(highest - chance) } else { SEEN_GAIN * (1.0 - chance) };
-    let is_open = |cell: &Asked| {
-        let interval = interval(cell);
-        interval.low <= chance && interval.high >= chance + margin
+    let intervals: Vec<Interval> =
+        cells.iter().map(|cell| confidence_sequence(cell.level.sum, cell.level.n as f64, alpha)).collect();
+    let is_above = |place: usize| intervals.get(place).is_some_and(|interval| interval.low > chance);
+    let first = (0..cells.len()).find(|&place| is_above(place));
+    // Where no model is above chance, the larger half is where a gain would be, and the margin what a flat curve could not have gained unseen.
+    let plateau = first.map_or(cells.len() / 2..cells.len(), |first| 0..first);
+    let gain = intervals.iter().map(|interval| interval.low - chance).fold(0.0, f64::max);
+    let (margin, half) =
+        if first.is_some() { (margin(gain), gain / 2.0) } else { (SEEN_GAIN * (1.0 - chance), 0.5 * (1.0 - chance)) };
+    let pooled = cells
+        .get(plateau)
+        .unwrap_or_default()
+        .iter()
+        .fold((0.0, 0.0), |(sum, n), cell| (sum + cell.level.sum, n + cell.level.n as f64));
+    let is_plateau = pooled.1 <= 0.0 || confidence_sequence(pooled.0, pooled.1, alpha).high < chance + margin;
+    let is_open = |place: usize| {
+        let high = intervals.get(place).map_or(1.0, |interval| interval.high);
+        // Below the first that is above chance the plateau is known by its mean, and that no model of it is far above.
+        let is_low = if first.is_none_or(|first| place < first) {
+            is_plateau && high < chance + half.max(margin)
+        } else {
+            high < chance + margin
+        };
+        !is_above(place) && !is_low
     };
-    let left = || cells.iter().enumerate().filter(|(_, cell)| cell.samples < most);
-    if cells.iter().any(is_open) {
-        let open = left().filter(|(_, cell)| is_open(cell));
+    let left = || (0..cells.len()).zip(cells).filter(|(_, cell)| cell.samples < most);
+    if (0..cells.len()).any(is_open) {
+        let open = left().filter(|(place, _)| is_open(*place));
         let more = open.map(|(place, cell)| (place, round(cell.samples + 1, most))).collect();
         return Unsettled { more, is_settled: false };
     }
@@ -138,8 +161,12 @@ fn unsettled(question: &Question<'_>, cells: &[Asked], most: usize) -> Unsettled
     if !matches!(found.verdict, Verdict::Unresolved | Verdict::Inconclusive) {
         return Unsettled { more: Vec::new(), is_settled: true };
     }
-    let more = if found.lacks_models { Vec::new() } else { left().map(|(place, _)| (place, most)).collect() };
-    Unsettled { more, is_settled: false }
+    // Once, and no more where that was done.
+    let width = |place: usize| intervals.get(place).map_or(1.0, |interval| interval.high - interval.low);
+    let is_last = found.lacks_models || cells.iter().any(|cell| cell.samples >= most);
+    let widest = (0..cells.len()).map(width).fold(0.0, f64::max);
+    let wide = left().filter(|(place, _)| !is_last && width(*place) >= WIDE * widest);
+    Unsettled { more: wide.map(|(place, _)| (place, most)).collect(), is_settled: false }
 }
 
 /// What part of all samples is likely to be asked: the mean over curves that begin at a third and at two thirds of the scale, rise all along, or stay

@@ -123,6 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn a_model_lies_in_a_directory_of_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let model = models(place.path(), |name| name == "ladder-5k").unwrap().remove(0);
+        crate::ladder::write_model(&place.path().join("ladder-5k"), &model).unwrap();
+        assert_eq!(cards_in(place.path()).unwrap().len(), 1);
+        std::fs::rename(place.path().join("ladder-5k"), place.path().join("old")).unwrap();
+        let error = cards_in(place.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("old/card.json is the card of `ladder-5k`: a model lies in a directory of its name"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn every_model_of_the_repository_is_what_its_card_says() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
         let loaded = models(&directory, |_| true).unwrap();

@@ -144,3 +144,36 @@ fn mix_entry(mut raw: BTreeMap<String, toml::Value>) -> Result<MixEntry, RecipeE
         parameters,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::corpus::Mix;
+
+    const RUNG: &str = "[[rungs]]\nname = \"a\"\nwidth = 16\nlayers = 1\nheads = 1\nfeed_forward = 48\ntokens = 1000\n";
+
+    fn recipe(mix: &str, rungs: &str) -> Result<Recipe, String> {
+        let text =
+            format!("context = 384\nprose = 1\n[prompts]\nfew-shot = 1\n[[mix]]\ngenerator = \"addition\"\n{mix}\n{rungs}");
+        let recipe = Recipe::parse(&text).map_err(|error| error.to_string())?;
+        Mix::new(&recipe.mix, &[], recipe.prose, false).map_err(|error| error.to_string())?;
+        Ok(recipe)
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused() {
+        assert_eq!(recipe("weight = 1\ndigits = [1, 5]", RUNG).unwrap().rungs.len(), 1);
+        for (mix, rungs, words) in [
+            ("weight = 1\ndigits = [5, 1]", RUNG, "from 5 to 1"),
+            ("weight = 1\ndigits = [1, 25]", RUNG, "`digits` from 1 to 9"),
+            ("weight = 1\ndigit = [1, 5]", RUNG, "draws `digit` of `addition`"),
+            ("weight = -1", RUNG, "a weight must be a number from zero on, not -1"),
+            ("digits = [1, 5]", RUNG, "has no `weight`"),
+            ("weight = 1", &RUNG.repeat(2), "the rung `a` is there twice"),
+            ("weight = 1", &RUNG.replace("heads = 1", "heads = 3"), "do not fit together"),
+        ] {
+            let error = recipe(mix, rungs).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
