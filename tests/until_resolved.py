@@ -10,18 +10,18 @@ import subprocess
 import sys
 
 SAMPLES = 400
-# Verdicts of all kinds: a jump, a transition, growth, chance.
-TASKS = ["multiplication-3", "lookup-1", "unscramble", "lookup-3"]
+# Verdicts of all kinds: artefacts of the metric, transitions, growth, chance.
+TASKS = ["addition-2", "multiplication-3", "copy-8", "lookup-1", "unscramble", "lookup-3"]
 
 
 def run(program, directory, seed, *more):
-    """The verdict of every curve, and the number of records."""
+    """The verdict of every curve of exact match, which samples are spent on, and the number of records."""
     tasks, prompts = json.dumps(TASKS), '["few-shot"]'
     arguments = ["run", "-q", "--set", f"tasks={tasks}", "--set", f"prompts={prompts}", "--set", f"seed={seed}", *more]
     subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True)
     analysis = json.loads((directory / "results/latest/analysis.json").read_text())
-    verdicts = {(curve["task"], curve["prompt"], curve["metric"]): curve["verdict"] for curve in analysis["curves"] if curve.get("verdict")}
     discontinuous = [curve for curve in analysis["curves"] if curve["discontinuous"]]
+    verdicts = {(curve["task"], curve["prompt"], curve["metric"]): curve["verdict"] for curve in discontinuous}
     return verdicts, sum(point["n"] for curve in discontinuous for point in curve["points"])
 
 

@@ -34,7 +34,7 @@ def llama(address):
     return ask
 
 
-def rate(ask, together, length, tokens, least=4.0):
+def rate(ask, together, length, tokens, least=3.0):
     """Tokens a second: those of the prompts where one token is asked for, else those of the replies."""
     rng, made, start = random.Random(length), 0, time.time()
     with concurrent.futures.ThreadPoolExecutor(together) as pool:
