@@ -15,7 +15,7 @@ TASKS = ["addition-2", "multiplication-3", "copy-8", "lookup-1", "unscramble", "
 
 
 def run(program, directory, seed, *more):
-    """The verdict of every curve of exact match, which samples are spent on, and the number of records."""
+    """The verdict of every curve of exact match, which samples are spent on, and the number of scored records."""
     tasks, prompts = json.dumps(TASKS), '["few-shot"]'
     arguments = ["run", "-q", "--set", f"tasks={tasks}", "--set", f"prompts={prompts}", "--set", f"seed={seed}", *more]
     subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True)
@@ -28,7 +28,7 @@ def run(program, directory, seed, *more):
 def main(program, directory, seeds):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.toml").write_text((pathlib.Path(__file__).parent.parent / "config.toml").read_text())
-    print("| seed | verdicts that are the same | records | of those of the fixed number |\n|---|---|---|---|", flush=True)
+    print("| seed | verdicts that are the same | scored records | of those of the fixed number |\n|---|---|---|---|", flush=True)
     same = total = fewer = all_records = 0
     differing = []
     for seed in range(1, seeds + 1):
