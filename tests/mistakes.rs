@@ -49,6 +49,14 @@ fn in_prompt(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn options_that_would_do_nothing_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = onset(directory.path(), &["plan", "-q", "--max-samples", "80"]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(code(&output) == 2 && words.contains("add --until-resolved"), "{words}");
+}
+
+#[test]
 fn mistakes_in_the_configuration() {
     insta::assert_snapshot!("config_unknown_key", in_config("samples = 100", "smaples = 100"));
     insta::assert_snapshot!("config_wrong_type", in_config("samples = 100", "samples = \"many\""));

@@ -17,7 +17,7 @@ const FALL: f64 = 0.001;
 /// Correlation of items within a model that the tests allow for: the middle of the prior.
 pub(super) const CORRELATION: f64 = 0.0023;
 /// The smallest rate that is tested against: a strategy that never hits does not exist.
-const SMALLEST_CHANCE: f64 = 1e-3;
+pub(super) const SMALLEST_CHANCE: f64 = 1e-3;
 /// Items that may go the other way at the largest model.
 const FLIPS: f64 = 2.0;
 /// Fewest models on a plateau.

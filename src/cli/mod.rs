@@ -87,7 +87,7 @@ struct What {
     /// Only tasks, prompts or models that match the pattern; may be repeated.
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
-    /// Samples per task.
+    /// Samples per task, whatever the configuration says.
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
     /// Ask only until every verdict is settled: more where it is not.

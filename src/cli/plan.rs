@@ -13,7 +13,7 @@ use crate::analysis::{FIRST, expected_share};
 use crate::config::EndpointSpec;
 use crate::plan::{Plan, PlannedEndpoint, Quota, Unit};
 use crate::runner::rebuild;
-use crate::schema::{ModelEntry, Price, SamplesError, Scoring};
+use crate::schema::{Price, SamplesError, Scoring};
 use crate::store::Store;
 
 /// Bytes of English text in a token, roughly; servers count exactly, but only afterwards.
@@ -97,7 +97,7 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
         }
     }
     let unscored = unscored(&plan).map_err(Problem::other)?;
-    let share = plan.until_resolved.then(|| share(&plan));
+    let share = plan.until_resolved.then(|| expected_share(&plan.manifest(String::new())));
     if global.json {
         let endpoints: Vec<_> = loads.iter().map(endpoint).collect();
         println!(
@@ -169,21 +169,6 @@ pub(super) fn plan(what: &What, global: &Global) -> Result<u8, Problem> {
     }
     repetitive(&plan).iter().for_each(|line| println!("note: {line}"));
     Ok(exit::DONE)
-}
-
-/// What part of all samples is likely to be asked, by family.
-fn share(plan: &Plan) -> f64 {
-    let mut families: BTreeMap<&str, Vec<&ModelEntry>> = BTreeMap::new();
-    for model in plan.models.iter().filter(|model| model.scale.checkpoint.is_none()) {
-        families.entry(&model.family).or_default().push(model);
-    }
-    let mut chances: Vec<f64> = plan.tasks.iter().map(|task| task.task.chance).collect();
-    chances.sort_by(f64::total_cmp);
-    let chance = chances.get(chances.len() / 2).copied().unwrap_or_default();
-    let all = plan.models.len().max(1) as f64;
-    let of_final: usize = families.values().map(Vec::len).sum();
-    let sum: f64 = families.values().map(|models| expected_share(models, chance, plan.samples) * models.len() as f64).sum();
-    (sum + (all - of_final as f64)) / all
 }
 
 /// The endpoints at which repetitions are likely to say the same again.

@@ -12,7 +12,7 @@ use super::print::eprintln;
 use super::probe::{identity, is_to_be_calibrated};
 use super::progress::Progress;
 use super::{Global, What, exit, output};
-use crate::analysis::{Cells, FIRST, Settling, round, settle};
+use crate::analysis::{Cells, FIRST, More, Settling, round, settle};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, cards, cards_in, models};
 use crate::plan::{self, Ladder, Plan, Quota, Selection};
@@ -271,6 +271,11 @@ pub(super) fn run(
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
         let mut quota = quota_of(&plan, &plan.run, &store)?;
+        if plan.until_resolved {
+            // What a run that was cut off has left to do.
+            let more = settling(&manifest, &store)?.more;
+            quota.ask_first(more.iter().filter_map(|more| place(&plan, more)));
+        }
         let mut options = Options { retry_failed };
         loop {
             let gateways = gateways.clone();
@@ -333,7 +338,12 @@ fn settling(manifest: &RunManifest, store: &Store) -> Result<Settling, Problem> 
     Ok(settle(manifest, &cells))
 }
 
-/// Raises the quota where a verdict is not settled; whether anything is left to ask.
+/// Where a plan has a cell.
+fn place(plan: &Plan, more: &More) -> Option<(usize, usize)> {
+    plan.place(&more.task, &more.prompt, &more.model)
+}
+
+/// Raises the quota where a verdict is not settled, and has that asked first; whether anything is left to ask.
 fn ask_more(
     plan: &Plan,
     manifest: &RunManifest,
@@ -343,17 +353,19 @@ fn ask_more(
 ) -> Result<bool, Problem> {
     let Settling { more, settled, curves } = settling(manifest, store)?;
     let before = quota.sum();
-    for more in more {
-        if let Some((cell, model)) = plan.place(&more.task, &more.prompt, &more.model) {
+    for more in &more {
+        if let Some((cell, model)) = place(plan, more) {
             quota.raise(cell, model, more.samples);
         }
     }
+    quota.ask_first(more.iter().filter_map(|more| place(plan, more)));
     let asked = (quota.sum() - before) * plan.repetitions as usize;
     if !global.quiet {
         let rest = if asked > 0 {
             format!("; {asked} more records where they are not")
         } else if settled < curves {
-            "; for the others more models are needed, or more samples than the most".to_owned()
+            "; for the others more models are needed, more samples than the most, or fewer records without a score"
+                .to_owned()
         } else {
             String::new()
         };

@@ -5,7 +5,7 @@ mod prose;
 pub mod recipe;
 mod resolve;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::prompting::example;
@@ -131,19 +131,21 @@ pub struct Plan {
     pub refused: Vec<Refusal>,
 }
 
-/// How many of its samples each cell is asked of each model.
+/// How many of its samples each cell is asked of each model, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     samples: Vec<usize>,
     models: usize,
+    /// Places of `samples`.
+    order: Vec<usize>,
 }
 
 impl Quota {
     /// As many for every cell and model.
     #[must_use]
     pub fn of(plan: &Plan, samples: usize) -> Self {
-        let models = plan.models.len();
-        Self { samples: vec![samples.min(plan.samples); plan.cells.len() * models], models }
+        let (models, places) = (plan.models.len(), plan.cells.len() * plan.models.len());
+        Self { samples: vec![samples.min(plan.samples); places], models, order: (0..places).collect() }
     }
 
     /// Samples of a cell for a model.
@@ -157,6 +159,13 @@ impl Quota {
         if let Some(known) = self.samples.get_mut(cell * self.models + model) {
             *known = samples.max(*known);
         }
+    }
+
+    /// Has these cells and models asked before all others, in the order in which they are given.
+    pub fn ask_first(&mut self, first: impl IntoIterator<Item = (usize, usize)>) {
+        let rank: HashMap<usize, usize> =
+            first.into_iter().map(|(cell, model)| cell * self.models + model).zip(0..).collect();
+        self.order.sort_by_key(|place| rank.get(place).copied().unwrap_or(usize::MAX));
     }
 
     /// Samples of all cells of a model.
@@ -173,20 +182,17 @@ impl Quota {
 }
 
 impl Plan {
-    /// The units of the models of one endpoint within a quota: cell by cell, within a cell model by model, so that an engine can share the
-    /// examples of a cell.
+    /// The units of the models of one endpoint within a quota: in the order of the quota, which is cell by cell and within a cell model by model
+    /// unless some are asked first. Those of a cell and a model stand together, so that an engine can share their examples.
     pub fn units(&self, endpoint: &str, quota: &Quota) -> impl Iterator<Item = Unit> + use<> {
-        let models: Vec<usize> =
-            self.models.iter().enumerate().filter(|(_, model)| model.endpoint == endpoint).map(|(index, _)| index).collect();
-        let (cells, repetitions) = (self.cells.len(), self.repetitions);
-        let models = Arc::new((models, quota.clone()));
-        (0..cells).flat_map(move |cell| {
-            let models = Arc::clone(&models);
-            (0..models.0.len()).flat_map(move |index| {
-                let model = models.0.get(index).copied().unwrap_or_default();
-                let asked = move |sample| (0..repetitions).map(move |repetition| Unit { cell, model, sample, repetition });
-                (0..models.1.get(cell, model)).flat_map(asked)
-            })
+        let pair = |place: &usize| (place / quota.models, place % quota.models);
+        let is_there = |model: usize| self.models.get(model).is_some_and(|entry| entry.endpoint == endpoint);
+        let pairs = quota.order.iter().map(pair).filter(|(_, model)| is_there(*model));
+        let asked: Vec<_> = pairs.map(|(cell, model)| (cell, model, quota.get(cell, model))).collect();
+        let repetitions = self.repetitions;
+        asked.into_iter().flat_map(move |(cell, model, samples)| {
+            let repeated = move |sample| (0..repetitions).map(move |repetition| Unit { cell, model, sample, repetition });
+            (0..samples).flat_map(repeated)
         })
     }
 
@@ -509,4 +515,48 @@ pub struct Probability {
     pub of: Of,
     /// The request for it.
     pub wanted: Wanted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Scale;
+
+    #[test]
+    fn what_is_to_be_asked_first_stands_first_and_nothing_is_asked_twice() {
+        let entry = |name: &str| ModelEntry {
+            name: name.to_owned(),
+            family: String::new(),
+            endpoint: "here".to_owned(),
+            scale: Scale::default(),
+            weights: None,
+        };
+        let mut models = ["small", "elsewhere", "large"].map(entry);
+        models[1].endpoint = "there".to_owned();
+        let plan = Plan {
+            run: String::new(),
+            seed: 0,
+            samples: 3,
+            until_resolved: true,
+            repetitions: 1,
+            epoch: String::new(),
+            tasks: Vec::new(),
+            prompts: Vec::new(),
+            endpoints: Vec::new(),
+            models: models.to_vec(),
+            prices: BTreeMap::new(),
+            cells: Vec::new(),
+            refused: Vec::new(),
+        };
+        // Two cells of three models.
+        let mut quota = Quota { samples: vec![1; 6], models: 3, order: (0..6).collect() };
+        let asked = |quota: &Quota| -> Vec<_> {
+            plan.units("here", quota).map(|unit| (unit.cell, unit.model, unit.sample)).collect()
+        };
+        assert_eq!(asked(&quota), [(0, 0, 0), (0, 2, 0), (1, 0, 0), (1, 2, 0)]);
+        quota.raise(1, 2, 2);
+        quota.ask_first([(1, 2), (1, 1), (0, 2)]);
+        assert_eq!(asked(&quota), [(1, 2, 0), (1, 2, 1), (0, 2, 0), (0, 0, 0), (1, 0, 0)]);
+        assert_eq!(plan.units("there", &quota).count(), 2);
+    }
 }

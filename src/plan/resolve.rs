@@ -67,6 +67,12 @@ pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Re
     if selection.samples == Some(0) {
         problems.push(Diagnostic::general("--samples 0 asks nothing", "at least one sample is needed"));
     }
+    let until_resolved = selection.until_resolved || (config.until_resolved && selection.samples.is_none());
+    if selection.max_samples.is_some() && !until_resolved {
+        let message =
+            "--max-samples bounds a run that asks until its verdicts are resolved, and this one asks a fixed number";
+        problems.push(Diagnostic::general(message, "add --until-resolved, or give the number with --samples"));
+    }
     for file in &workspace.prompts {
         check_prompt(file, &workspace.prompts, &mut problems);
     }
@@ -86,7 +92,6 @@ pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Re
         return Err(problems);
     }
 
-    let until_resolved = selection.until_resolved || (config.until_resolved && selection.samples.is_none());
     let most = selection.max_samples.or(config.max_samples).unwrap_or(MAX_SAMPLES);
     let samples = selection.samples.unwrap_or(if until_resolved { most } else { config.samples });
     let prompts: Vec<Prompt> =
@@ -104,7 +109,8 @@ pub fn plan(workspace: &Workspace, ladder: &Ladder, selection: &Selection) -> Re
                         "the task needs more rows, or the run prompts with fewer examples".to_owned()
                     }
                     DrawError::TooFew { available, .. } => {
-                        format!("ask for at most {available}, with `samples` or --samples, or leave the task out")
+                        let with = if until_resolved { "`max_samples` or --max-samples" } else { "`samples` or --samples" };
+                        format!("ask for at most {available}, with {with}, or leave the task out")
                     }
                     DrawError::Samples(_) => KEPT_SOMEWHERE.to_owned(),
                 };

@@ -65,6 +65,6 @@ impl BetaBinomial {
     }
 }
 
-pub(super) fn ln_beta(a: f64, b: f64) -> f64 {
+fn ln_beta(a: f64, b: f64) -> f64 {
     ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
 }
