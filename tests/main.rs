@@ -30,7 +30,7 @@ mod probes;
 mod reliability;
 /// A run killed at random moments against a separate server.
 mod resume;
-/// The weights that are shipped come from the recipe beside them.
+/// The weights that are shipped come from the recipe beside them, and so do new ones.
 mod retrain;
 /// Keys are found in nothing that is printed or written.
 mod secrets;

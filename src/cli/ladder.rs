@@ -212,8 +212,8 @@ impl Corpora {
     }
 }
 
-/// Whether the last state of a training is there whole, of the same corpus.
-fn is_there(directory: &Path, training: Training, corpora: &Corpora) -> bool {
+/// Whether a state of a training is there whole, of the same corpus: the one after so many steps, or the last.
+fn is_there(directory: &Path, training: Training, step: Option<u32>, corpora: &Corpora) -> bool {
     let card = std::fs::read(directory.join("card.json")).ok().and_then(|bytes| Card::read("", &bytes).ok());
     let weights = std::fs::read(directory.join("model.safetensors"));
     let Some(model) = card.zip(weights.ok()).and_then(|(card, weights)| Model::read(card, &weights).ok()) else {
@@ -222,25 +222,46 @@ fn is_there(directory: &Path, training: Training, corpora: &Corpora) -> bool {
     let card = model.card;
     // Tokens are rounded up to whole steps.
     let tokens = Trainer::tokens_of(training);
-    let same = (card.shape, card.seed, card.tokens, card.step) == (training.shape, training.seed, tokens, None);
+    let is_of_step = step.map_or(card.tokens == tokens, |_| card.tokens < tokens) && card.step == step;
+    let same = (card.shape, card.seed) == (training.shape, training.seed) && is_of_step;
     same && card.corpus == corpora.hash && card.split == SPLIT
+}
+
+/// States of another training of the same name would be taken for states of this one.
+fn refuse_strays(out: &Path, name: &str, kept: &[u32]) -> Result<(), Problem> {
+    let before = format!("{name}-step-");
+    for entry in std::fs::read_dir(out).map_err(Problem::other)? {
+        let entry = entry.map_err(Problem::other)?;
+        let file = entry.file_name();
+        let step = file.to_str().and_then(|file| file.strip_prefix(&before)).and_then(|step| step.parse().ok());
+        if step.is_some_and(|step: u32| !kept.contains(&step)) {
+            let reason = format!("{} is a state of another training of {name}", entry.path().display());
+            return Err(Problem::with_help(reason, "move it away, or train into another directory with --out"));
+        }
+    }
+    Ok(())
 }
 
 fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, global: &Global) -> Result<(), Problem> {
     let name = rung.model(training.seed, None);
     let state = out.join(&name).join("training.safetensors");
     std::fs::create_dir_all(out.join(&name)).map_err(Problem::other)?;
-    if is_there(&out.join(&name), training, corpora) {
+    let total = Trainer::steps_of(training);
+    // Only the first seed is kept along the way.
+    let halvings = if training.seed == rung.training.seed { rung.checkpoints } else { 0 };
+    let kept: Vec<u32> = (1..=halvings).map(|halving| total >> halving).filter(|&step| step > 0).collect();
+    refuse_strays(out, &name, &kept)?;
+    let is_kept = |step: u32| is_there(&out.join(rung.model(training.seed, Some(step))), training, Some(step), corpora);
+    let missing: Vec<u32> = kept.iter().copied().filter(|&step| !is_kept(step)).collect();
+    if missing.is_empty() && is_there(&out.join(&name), training, None, corpora) {
         eprintln!("{name}: there already");
         return Ok(());
     }
     let saved =
         if state.exists() { Trainer::restore(training, &corpora.hash, &state).map_err(Problem::other)? } else { None };
+    // What was not kept on the way can only be had by going there again.
+    let saved = saved.filter(|trainer| missing.iter().all(|&step| step > trainer.steps()));
     let mut trainer = saved.unwrap_or_else(|| Trainer::new(training));
-    let total = trainer.total_steps();
-    // Only the first seed is kept along the way.
-    let halvings = if training.seed == rung.training.seed { rung.checkpoints } else { 0 };
-    let kept: Vec<u32> = (1..=halvings).map(|halving| total >> halving).filter(|&step| step > 0).collect();
     let write = |trainer: &mut Trainer, step: Option<u32>| {
         let name = rung.model(training.seed, step);
         let command = format!("onset ladder train --rung {} --seed {}", rung.name, training.seed);

@@ -48,7 +48,7 @@ pub struct Card {
     /// The number of the split of problems that kept some out of the training; one where it was not written down.
     #[serde(default = "first_split")]
     pub split: u32,
-    /// How long the training took, in seconds of one core; none where it was not measured.
+    /// How long the steps of the training took by the clock, in seconds; none where it was not measured.
     pub seconds: Option<f64>,
     /// BLAKE3 of the weights file, in hexadecimal.
     pub weights: String,
@@ -264,10 +264,15 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     written.map_err(|source| CheckpointError::Io { path: path.display().to_string(), source })
 }
 
-/// The card comes last: where there is one, all is there.
+/// The card comes last, and an earlier one goes first: where there is one, all is there and of one training.
 fn write_files(directory: &Path, card: &Card, weights: Vec<u8>, curve: Option<String>) -> Result<(), CheckpointError> {
     std::fs::create_dir_all(directory)
         .map_err(|source| CheckpointError::Io { path: directory.display().to_string(), source })?;
+    let card_file = directory.join("card.json");
+    if card_file.exists() {
+        let path = || card_file.display().to_string();
+        std::fs::remove_file(&card_file).map_err(|source| CheckpointError::Io { path: path(), source })?;
+    }
     let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
     for (file, bytes) in [
         ("model.safetensors", weights),
@@ -281,7 +286,7 @@ fn write_files(directory: &Path, card: &Card, weights: Vec<u8>, curve: Option<St
     if let Some(curve) = curve {
         put(&directory.join("loss.csv"), curve.as_bytes())?;
     }
-    put(&directory.join("card.json"), &pretty(&json!(card)))
+    put(&card_file, &pretty(&json!(card)))
 }
 
 fn config(shape: &Shape) -> serde_json::Value {

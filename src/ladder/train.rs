@@ -113,10 +113,17 @@ impl Trainer {
         training.tokens.next_multiple_of((SEQUENCES * training.shape.context) as u64)
     }
 
-    /// Steps in the whole training.
+    /// Steps of a whole training.
+    #[must_use]
+    pub fn steps_of(training: Training) -> u32 {
+        let tokens_per_step = (SEQUENCES * training.shape.context) as u64;
+        u32::try_from(Self::tokens_of(training) / tokens_per_step).unwrap_or(u32::MAX)
+    }
+
+    /// Steps in this whole training.
     #[must_use]
     pub fn total_steps(&self) -> u32 {
-        u32::try_from(Self::tokens_of(self.training) / self.tokens_per_step()).unwrap_or(u32::MAX)
+        Self::steps_of(self.training)
     }
 
     /// Steps made so far.

@@ -53,7 +53,10 @@ impl Served {
         let gone = || ApiError::internal(format!("the thread of {} is gone", self.card.name));
         let sender = self.sender()?;
         self.queue.fetch_add(1, Ordering::Relaxed);
-        sender.send(Order { job, events }).map_err(|_| gone())?;
+        sender.send(Order { job, events }).map_err(|_| {
+            self.queue.fetch_sub(1, Ordering::Relaxed);
+            gone()
+        })?;
         Ok(receiver)
     }
 
