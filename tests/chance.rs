@@ -54,6 +54,9 @@ fn no_blind_strategy_beats_the_stated_chance() {
             for (strategy, guess) in copies {
                 *hits.entry(strategy).or_default() += usize::from(guess == problem.answer);
             }
+            for (place, choice) in problem.choices.iter().enumerate() {
+                *hits.entry(format!("choice {place}")).or_default() += usize::from(*choice == problem.answer);
+            }
             // A constant answer: whichever turns out to be the most frequent.
             *hits.entry(format!("always {}", problem.answer)).or_default() += 1;
         }

@@ -1,6 +1,6 @@
 """Writes docs/ladder.md and its pictures from the cards of the models and from one run over all of them.
 
-    onset run --out RESULTS --set 'families=[{name="ladder",endpoint="ladder",models=[{name="*"}]}]' --set 'tasks=["*"]' --set 'prompts=["few-shot","scratchpad","calculator","text-tool"]'
+    onset run --out RESULTS --set 'families=[{name="ladder",endpoint="ladder",models=[{name="*"}]}]' --set 'tasks=["*"]' --set 'prompts=["zero-shot","instruction","few-shot","scratchpad","calculator","text-tool"]'
     python3 tests/ladder.py RESULTS/latest/analysis.json models docs [FILE.md ..]
 
 What is in the files named last (the output of tests/servers/agree.py) is put at the end.
@@ -12,20 +12,21 @@ import pathlib
 import sys
 
 DIRECT, STEPS = "few-shot", "scratchpad"
+FORMS = ["few-shot", "instruction", "zero-shot"]
 TOOLS = ("calculator", "text-tool")
 COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"]
 
-# What the README shows: exact match that leaves zero late while the cross-entropy falls all along; both turning at once; growth all along; nothing.
+# What the README shows: exact match that leaves zero late while the cross-entropy falls all along; both turning at once; growth from the smallest on; nothing.
 CASES = [
     ("multiplication-3", "few-shot", "an artefact of the metric"),
-    ("copy-8", "few-shot", "a true transition"),
-    ("unscramble", "few-shot", "smooth growth"),
+    ("reverse-5", "few-shot", "a true transition"),
+    ("order-5", "few-shot", "smooth growth"),
     ("lookup-3", "few-shot", "still at chance"),
 ]
 
 
 # Of which sizes that share a loss are compared.
-EQUAL = ["addition-3", "copy-8", "unscramble"]
+EQUAL = ["addition-3", "reverse-5", "unscramble"]
 
 
 def scale(number):
@@ -95,12 +96,45 @@ def scores_table(analysis, cards, task):
         yield f"| {card['name']} | {scale(card['flops'])} | " + " | ".join(cell(of(prompt, metric)) for prompt in own) + f" | {said} |"
 
 
+def cases_table(analysis, cases):
+    """What the analysis says of the tasks in the picture, and how much of the fall of their cross-entropy lies between two neighbouring sizes."""
+    yield "| task | verdict | of its other metrics | cross-entropy | its largest step, of the whole fall, between |"
+    yield "|---|---|---|---|---|"
+    for task, prompt, _ in cases:
+        own = [curve for curve in analysis["curves"] if (curve["task"], curve["prompt"], curve["is_training"]) == (task, prompt, False)]
+        curve = next(curve for curve in own if curve["discontinuous"])
+        nats = next(curve for curve in own if curve["metric"] == "answer-logprob")
+        words = next((part["words"] for part in curve["evidence"] if part["part"] == "metric_artefact"), "–")
+        first = sorted((point["x"], point["score"]) for point in nats["points"] if not point["seed"])
+        steps = [(after - before, low, high) for (low, before), (high, after) in zip(first, first[1:])]
+        step, low, high = max(steps)
+        share = step / (first[-1][1] - first[0][1])
+        yield f"| {task} | {curve['metric']}: {curve['verdict']} | {words} | {nats['verdict']} | {step:.2f} nats, {share:.0%}, {scale(low)} and {scale(high)} FLOPs |"
+
+
+def forms_table(analysis):
+    """Direct answers by the form of the question: where they leave chance, and the score of the largest model."""
+    yield "| task | " + " | ".join(f"{prompt}: from, largest model" for prompt in FORMS) + " |"
+    yield "|---|" + "---|" * len(FORMS)
+    families = {curve["family"] for curve in analysis["curves"] if not curve["is_training"]}
+    for order in analysis["order"]:
+        onsets = dict(order["prompts"])
+        if order["family"] not in families or not set(FORMS) <= set(onsets):
+            continue
+        task, cells = order["task"], []
+        for prompt in FORMS:
+            largest = max(points(analysis, task, prompt, discontinuous(analysis, task)), key=lambda point: point["x"])
+            cells.append(f"{'not yet' if onsets[prompt] is None else scale(onsets[prompt])}, {cell([largest])}")
+        yield f"| {task} | " + " | ".join(cells) + " |"
+
+
 def techniques_table(analysis, cards):
     """Where each technique leaves chance, and what it gains over the next at the first model at which it has."""
     scales = {card["flops"]: card["name"] for card in cards if card["name"] == card["rung"]}
     yield "| task | tool | scratchpad | direct | tool - scratchpad, where the tool begins | scratchpad - direct, where scratchpad begins |"
     yield "|---|---|---|---|---|---|"
     families = {curve["family"] for curve in analysis["curves"] if not curve["is_training"]}
+    in_order = []
     for order in analysis["order"]:
         task, onsets = order["task"], dict(order["prompts"])
         if order["family"] not in families:
@@ -110,7 +144,12 @@ def techniques_table(analysis, cards):
             continue
         said = lambda prompt: "not yet" if onsets[prompt] is None else scale(onsets[prompt])
         gain = lambda prompt, other: "–" if onsets[prompt] is None else difference(analysis, task, prompt, other, scales.get(onsets[prompt]))
-        yield f"| {task} | {said(tool)} | {said(STEPS)} | {said(DIRECT)} | {gain(tool, STEPS)} | {gain(STEPS, DIRECT)} |"
+        gains = [gain(tool, STEPS), gain(STEPS, DIRECT)]
+        yield f"| {task} | {said(tool)} | {said(STEPS)} | {said(DIRECT)} | {gains[0]} | {gains[1]} |"
+        begins = [math.inf if onsets[prompt] is None else onsets[prompt] for prompt in (tool, STEPS, DIRECT)]
+        if begins[0] < begins[1] < begins[2] and all(words.startswith("**+") for words in gains):
+            in_order.append(task)
+    yield f"\nThe tool begins at fewer FLOPs than worked steps, these at fewer than the direct answer, and both differences are significant, in {len(in_order)} tasks: {', '.join(in_order)}."
 
 
 def difference(analysis, task, prompt, other, model):
@@ -143,18 +182,17 @@ def turning_table(analysis):
 
 
 def isotonic(pairs):
-    """The root of the mean square by which scores differ from the best curve that never falls (pool adjacent violators)."""
+    """The root of the mean square by which scores differ from the best curve that never falls (pool adjacent violators); of equal places it has one value."""
+    by_place = {}
+    for place, score in pairs:
+        by_place.setdefault(place, []).append(score)
     blocks = []
-    for _, score in sorted(pairs):
-        blocks.append([score, 1])
+    for _, scores in sorted(by_place.items()):
+        blocks.append([sum(scores) / len(scores), scores])
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, count = blocks.pop()
-            before = blocks[-1]
-            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
-            before[1] += count
-    fitted = [mean for mean, count in blocks for _ in range(count)]
-    scores = [score for _, score in sorted(pairs)]
-    return math.sqrt(sum((a - b) ** 2 for a, b in zip(fitted, scores)) / len(scores))
+            scores = blocks[-2][1] + blocks.pop()[1]
+            blocks[-1] = [sum(scores) / len(scores), scores]
+    return math.sqrt(sum((mean - score) ** 2 for mean, scores in blocks for score in scores) / len(pairs))
 
 
 def axes_table(analysis, cards, tasks):
@@ -162,11 +200,17 @@ def axes_table(analysis, cards, tasks):
     by_name = {card["name"]: card for card in cards if card["seed"] == 0}
     yield "| task | states | over loss | over FLOPs | over tokens | over parameters |"
     yield "|---|---|---|---|---|---|"
+    best = {"loss": [], "FLOPs": [], "tokens": [], "parameters": []}
     for task, prompt in tasks:
         found = [point for point in points(analysis, task, prompt, discontinuous(analysis, task), True) if point["model"] in by_name]
         over = lambda axis, sign: isotonic([(sign * by_name[point["model"]][axis], point["score"]) for point in found])
         values = [over("loss", -1), over("flops", 1), over("tokens", 1), over("params", 1)]
         yield f"| {task} | {len(found)} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
+        for axis, value in zip(best, values):
+            if round(value, 3) == round(min(values), 3):
+                best[axis].append(task)
+    counts = ", ".join(f"over {axis} in {len(tasks)}" for axis, tasks in best.items())
+    yield f"\nScores differ least from one curve {counts} of {len(tasks)} tasks, equals counted for each. What that says of loss as an axis: [science.md](science.md)."
 
 
 class Picture:
@@ -214,13 +258,13 @@ class Picture:
 
 
 def four_cases(analysis, cases):
-    """Exact match above, nats per token of the answer below, over training FLOPs."""
+    """The metric of the verdict above, nats per token of the answer below, over training FLOPs."""
     picture = Picture(len(cases), 2)
     for column, (task, prompt, words) in enumerate(cases):
         scored = sorted(points(analysis, task, prompt, discontinuous(analysis, task)), key=lambda point: point["x"])
         nats = sorted(points(analysis, task, prompt, "answer-logprob"), key=lambda point: point["x"])
         xs = [point["x"] for point in scored]
-        at_x, at_y = picture.panel(column, 0, f"{words}: {task}, {prompt}", "", xs, 0, 1)
+        at_x, at_y = picture.panel(column, 0, f"{words}: {task}", discontinuous(analysis, task), xs, 0, 1)
         for point in scored:
             picture.dot(at_x(point["x"]), at_y(point["score"]), COLOURS[0], at_y(point["low"]), at_y(point["high"]))
         most = max(-point["score"] for point in nats)
@@ -276,6 +320,15 @@ def main(analysis_file, models, out, more):
         "",
         *cards_table(cards),
         "",
+        "## Both sides of the debate",
+        "",
+        "![Four tasks over training FLOPs](four-cases.svg)",
+        "",
+        "Answered directly after worked examples, all seeds. What the analysis says of them; a metric without a chance, such as cross-entropy, is judged by its trend alone, so that",
+        "a step in it is seen in the last column and is no verdict (first seeds):",
+        "",
+        *cases_table(analysis, cases),
+        "",
         "## Cross-entropy of direct answers, nats per token",
         "",
         *losses_table(cards),
@@ -288,6 +341,13 @@ def main(analysis_file, models, out, more):
     for task in tasks:
         lines += [*scores_table(analysis, cards, task), ""]
     lines += [
+        "## Forms of the question",
+        "",
+        "Direct answers after worked examples, to an instruction and to the bare question: the training FLOPs of the first size of which all seeds are above chance, and the score of the",
+        "largest model.",
+        "",
+        *forms_table(analysis),
+        "",
         "## Techniques",
         "",
         "The training FLOPs of the first size of which all seeds are above chance, and what a technique gains there, at the first seed, over the next one on the same items, with",

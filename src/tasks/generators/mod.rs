@@ -6,6 +6,7 @@ mod lookup;
 mod modified_arithmetic;
 mod modular_arithmetic;
 mod multiplication;
+mod order;
 mod reverse;
 mod sort;
 mod subtraction;
@@ -27,6 +28,7 @@ pub static GENERATORS: &[&dyn Generator] = &[
     &copy::Copy,
     &reverse::Reverse,
     &sort::Sort,
+    &order::Order,
     &unscramble::Unscramble,
     &lookup::Lookup,
     &transliterate::Transliterate,
