@@ -62,9 +62,11 @@ fn a_rung_of_an_edited_recipe_is_trained_found_by_its_name_and_never_mixed_with_
     assert_eq!(code(&train(9_000, 3)), 0, "the states that are missing are made");
     assert_eq!(states(), [Some(1), Some(2), Some(4), None]);
     assert!(before == weights());
+    assert_eq!(code(&train(9_000, 1)), 0, "those it no longer asks for stay");
+    assert_eq!(states(), [Some(1), Some(2), Some(4), None]);
     let refused = train(12_000, 1);
     assert_eq!(code(&refused), 2);
     let words = String::from_utf8_lossy(&refused.stderr);
-    assert!(words.contains("is a state of another training of ladder-mine") && words.contains("--out"), "{words}");
+    assert!(words.contains("is of another training than that of the recipe") && words.contains("--out"), "{words}");
     assert!(before == weights());
 }

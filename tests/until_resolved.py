@@ -11,7 +11,7 @@ import sys
 
 SAMPLES = 400
 # Verdicts of all kinds: artefacts of the metric, transitions, growth, chance.
-TASKS = ["addition-2", "multiplication-3", "copy-8", "lookup-1", "unscramble", "lookup-3"]
+TASKS = ["addition-2", "multiplication-3", "copy-8", "lookup-1", "unscramble", "lookup-3", "order-6"]
 
 
 def run(program, directory, seed, *more):

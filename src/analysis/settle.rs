@@ -5,7 +5,7 @@
 //! sequence of all these cells together that has to lie below, and their own no more than half of the gain above: as in the verdict, a plateau
 //! is known by its mean. The sequences of a curve hold all together with a probability of 95 % (a twentieth, divided evenly over the cells and all
 //! sets of them that could be the plateau), whenever and however often one looks, and whatever was asked because of what was seen
-//! (`stats::confidence_sequence`). A verdict is settled when every cell of its curve is closed and it is one, the records without a score counted
+//! (`stats::confidence_sequence`), if the items of a plateau are independent given the rates of its models, though all were asked the same. A verdict is settled when every cell of its curve is closed and it is one, the records without a score counted
 //! both ways; cells that are open are asked twice as often, those of the least settled verdict first. Where all are closed and there is no verdict, the
 //! cells with wide intervals are asked all there is, once: to look again and again until there is one would favour whatever chance brings first.
 //! Only the discontinuous metric of a task is looked at.
@@ -66,7 +66,9 @@ pub fn settle(manifest: &RunManifest, cells: &Cells) -> Settling {
     let mut asked = Vec::new();
     for task in &manifest.tasks {
         for prompt in &manifest.prompts {
-            asked.extend(of_models.iter().map(|group| (task, prompt.name.as_str(), group)));
+            if !manifest.refused.iter().any(|refusal| (&refusal.task, &refusal.prompt) == (&task.name, &prompt.name)) {
+                asked.extend(of_models.iter().map(|group| (task, prompt.name.as_str(), group)));
+            }
         }
     }
     let mut found = in_parallel(&asked, |&(task, prompt, group)| {

@@ -222,20 +222,22 @@ fn is_there(directory: &Path, training: Training, step: Option<u32>, corpora: &C
     let card = model.card;
     // Tokens are rounded up to whole steps.
     let tokens = Trainer::tokens_of(training);
-    let is_of_step = step.map_or(card.tokens == tokens, |_| card.tokens < tokens) && card.step == step;
-    let same = (card.shape, card.seed) == (training.shape, training.seed) && is_of_step;
+    let total = Trainer::steps_of(training);
+    let tokens = tokens / u64::from(total) * u64::from(step.unwrap_or(total));
+    let same = (card.shape, card.seed, card.tokens, card.step) == (training.shape, training.seed, tokens, step);
     same && card.corpus == corpora.hash && card.split == SPLIT
 }
 
-/// States of another training of the same name would be taken for states of this one.
-fn refuse_strays(out: &Path, name: &str, kept: &[u32]) -> Result<(), Problem> {
-    let before = format!("{name}-step-");
+/// What is left of another training of the same name would be lost, or taken for a part of this one.
+fn refuse_others(out: &Path, name: &str, missing: &[u32], kept: &[u32]) -> Result<(), Problem> {
+    let states = format!("{name}-step-");
     for entry in std::fs::read_dir(out).map_err(Problem::other)? {
-        let entry = entry.map_err(Problem::other)?;
-        let file = entry.file_name();
-        let step = file.to_str().and_then(|file| file.strip_prefix(&before)).and_then(|step| step.parse().ok());
-        if step.is_some_and(|step: u32| !kept.contains(&step)) {
-            let reason = format!("{} is a state of another training of {name}", entry.path().display());
+        let path = entry.map_err(Problem::other)?.path();
+        let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+        let step = file.strip_prefix(&states).and_then(|step| step.parse().ok());
+        let is_other = |step: &u32| missing.contains(step) || !kept.contains(step);
+        if (file == name || step.as_ref().is_some_and(is_other)) && path.join("card.json").exists() {
+            let reason = format!("{} is of another training than that of the recipe", path.display());
             return Err(Problem::with_help(reason, "move it away, or train into another directory with --out"));
         }
     }
@@ -250,10 +252,13 @@ fn train_one(rung: &Rung, training: Training, corpora: &Corpora, out: &Path, glo
     // Only the first seed is kept along the way.
     let halvings = if training.seed == rung.training.seed { rung.checkpoints } else { 0 };
     let kept: Vec<u32> = (1..=halvings).map(|halving| total >> halving).filter(|&step| step > 0).collect();
-    refuse_strays(out, &name, &kept)?;
     let is_kept = |step: u32| is_there(&out.join(rung.model(training.seed, Some(step))), training, Some(step), corpora);
     let missing: Vec<u32> = kept.iter().copied().filter(|&step| !is_kept(step)).collect();
-    if missing.is_empty() && is_there(&out.join(&name), training, None, corpora) {
+    let is_done = is_there(&out.join(&name), training, None, corpora);
+    if !is_done {
+        refuse_others(out, &name, &missing, &kept)?;
+    }
+    if is_done && missing.is_empty() {
         eprintln!("{name}: there already");
         return Ok(());
     }

@@ -16,7 +16,7 @@ macro_rules! shipped {
 pub static SHIPPED_TASKS: &[(&str, &str)] = shipped!("tasks":
     "addition-1", "addition-2", "addition-3", "addition-4", "addition-5", "subtraction-1", "subtraction-2", "subtraction-3",
     "subtraction-4", "subtraction-5", "multiplication-3", "modular-arithmetic", "modified-arithmetic", "copy-8", "reverse-5",
-    "sort-5", "order-5", "unscramble", "lookup-1", "lookup-3", "transliterate", "word-in-context",
+    "sort-5", "order-6", "unscramble", "lookup-1", "lookup-3", "transliterate", "word-in-context",
 );
 
 /// Prompt files, in the order of listings.

@@ -11,13 +11,14 @@ const HALVINGS: usize = 18;
 
 /// The confidence sequence of the mean of numbers between zero and one of which `sum` is the sum of the first `n`: with a probability of at least
 /// `1 - alpha` the mean of what was to be expected of each, given those before it, lies in it at all `n` together. For observations of one rate that is the
-/// rate; for those of several, whichever were asked because of what was seen, it is the mean of theirs.
+/// rate; for those of several, whichever were asked because of what was seen, it is the mean of theirs, if they are independent.
 ///
 /// `exp(l S - sum of ln(1 - m + m exp(l)))` over the expected `m` of each is a martingale that begins at one (for numbers that are not only zero and one a
 /// supermartingale, by convexity), whatever `l`, and so is its mean over several `l`. The logarithm is concave in `m`, so that it is at least
 /// `exp(l S - n ln(1 - m + m exp(l)))` at the mean of them; and it ever reaches `1 / alpha` with a probability of at most `alpha` (Ville 1939). The sequence
 /// is what the mean over `l` has not ruled out (Robbins 1970, Annals of Mathematical Statistics 41:1397; Howard et al. 2021, Annals of Statistics 49:1055);
-/// the `l` are the logits of rates as Jeffreys' prior has them, under which it is narrow at every rate.
+/// the `l` are the logits of rates as Jeffreys' prior has them, under which it is narrow at every rate. What is not ruled out is an interval, since
+/// every term is convex in the mean, and holds the observed mean, at which no term is above one.
 #[must_use]
 pub fn confidence_sequence(sum: f64, n: f64, alpha: f64) -> Interval {
     if n <= 0.0 {

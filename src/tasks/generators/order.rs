@@ -1,24 +1,23 @@
-//! Four orders of the same letters, one of which is that of the alphabet.
+//! A string in the order of the alphabet, among three in which two letters have changed places.
 //!
 //! # What it measures
-//! The same as `sort`, by choosing: it is enough to find the right order more probable than three others, so that what a model knows of the
-//! first letters counts before it could write them all.
+//! Whether the order of the alphabet is known when it is seen: it is enough to find the right string more probable than the others, so that
+//! what a model knows counts before it could write any of them. As with minimal pairs of grammar the question need not be read.
 //!
 //! # When it misleads
-//! A model that finds early letters more probable at the beginning is often right without having compared any: it says less about sorting
-//! than the exact match of `sort`, and more about how an ability comes about.
+//! It says less about sorting than the exact match of `sort`, which has to read the question and to compare every letter. Who knows only
+//! which of six letters comes first scores .36.
 //!
 //! # Example
-//! `sort dbeca`, choices `abcde`, `bdeca`, `ecdab` and `dabce`, answer `abcde`.
+//! `sort dbeca`, choices `abcde`, `ebcda`, `acbde` and `abedc`, answer `abcde`.
 //!
 //! # Reference
-//! Schaeffer, Miranda and Koyejo 2023, Are Emergent Abilities of Large Language Models a Mirage?, on metrics that give credit for a part.
+//! Warstadt et al. 2020, BLiMP: The Benchmark of Linguistic Minimal Pairs for English, for strings that differ in one place.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::growing;
-use crate::lexicon::sorted;
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
 /// Orders to choose from.
@@ -40,23 +39,26 @@ impl Generator for Order {
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        &[Parameter { name: "letters", about: "letters to sort, all different", low: 3, high: 20, default: 5 }]
+        &[Parameter { name: "letters", about: "letters to sort, all different", low: 3, high: 20, default: 6 }]
     }
 
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
         let mut letters: Vec<char> = ('a'..='z').collect();
         letters.shuffle(rng);
-        letters.truncate(usize::try_from(parameters.get("letters")).unwrap_or(5));
-        let string: String = letters.iter().collect();
-        let (question, answer) = (format!("sort {string}"), sorted(&string));
-        let mut choices = vec![answer.clone()];
-        while choices.len() < CHOICES {
-            letters.shuffle(rng);
-            let other: String = letters.iter().collect();
-            if !choices.contains(&other) {
-                choices.push(other);
-            }
-        }
+        letters.truncate(usize::try_from(parameters.get("letters")).unwrap_or(6));
+        let question = format!("sort {}", letters.iter().collect::<String>());
+        letters.sort_unstable();
+        let answer: String = letters.iter().collect();
+        let mut places: Vec<(usize, usize)> =
+            (1..letters.len()).flat_map(|right| (0..right).map(move |left| (left, right))).collect();
+        places.shuffle(rng);
+        let swapped = |&(left, right): &(usize, usize)| {
+            let mut other = letters.clone();
+            other.swap(left, right);
+            other.into_iter().collect()
+        };
+        let mut choices: Vec<String> = places.iter().take(CHOICES - 1).map(swapped).collect();
+        choices.push(answer.clone());
         choices.shuffle(rng);
         Problem {
             steps: Some(growing(&answer)),
@@ -76,19 +78,23 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::lexicon::sorted;
 
     #[test]
-    fn four_orders_of_the_same_letters_stand_to_choose_and_one_is_right() {
+    fn one_of_four_strings_is_in_order_and_the_others_but_for_two_letters() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut places = [0; CHOICES];
         for _ in 0..400 {
-            let problem = Order.problem(&Parameters([("letters".to_owned(), 3)].into()), &mut rng);
-            let mut different = problem.choices.clone();
+            let Problem { choices, answer, .. } = Order.problem(&Parameters([("letters".to_owned(), 3)].into()), &mut rng);
+            let mut different = choices.clone();
             different.sort();
             different.dedup();
             assert_eq!(different.len(), CHOICES);
-            assert!(different.iter().all(|choice| sorted(choice) == problem.answer));
-            places[problem.choices.iter().position(|choice| *choice == problem.answer).unwrap()] += 1;
+            for choice in &choices {
+                let moved = choice.chars().zip(answer.chars()).filter(|(own, right)| own != right).count();
+                assert_eq!((sorted(choice), moved), (answer.clone(), 2 * usize::from(*choice != answer)), "{choices:?}");
+            }
+            places[choices.iter().position(|choice| *choice == answer).unwrap()] += 1;
         }
         assert!(places.iter().all(|&count| (60..140).contains(&count)), "{places:?}");
     }
