@@ -30,15 +30,19 @@ def main(program, directory, seeds):
     (directory / "config.toml").write_text((pathlib.Path(__file__).parent.parent / "config.toml").read_text())
     print("| seed | verdicts that are the same | scored records | of those of the fixed number |\n|---|---|---|---|", flush=True)
     same = total = fewer = all_records = 0
-    differing = []
+    differing, of_fixed = [], {}
     for seed in range(1, seeds + 1):
         fixed, records = run(program, directory, seed, "--samples", str(SAMPLES))
         settled, spent = run(program, directory, seed, "--until-resolved", "--max-samples", str(SAMPLES))
+        for curve, verdict in fixed.items():
+            of_fixed.setdefault(curve, []).append(verdict)
         equal = [curve for curve in fixed if settled[curve] == fixed[curve]]
         differing += [(seed, curve, fixed[curve], settled[curve]) for curve in fixed if settled[curve] != fixed[curve]]
         print(f"| {seed} | {len(equal)} of {len(fixed)} | {spent:,} | {spent / records:.0%} |", flush=True)
         same, total, fewer, all_records = same + len(equal), total + len(fixed), fewer + spent, all_records + records
     print(f"| all | {same} of {total} | {fewer:,} | {fewer / all_records:.0%} |")
+    usual = sum(max(verdicts.count(verdict) for verdict in verdicts) for verdicts in of_fixed.values())
+    print(f"of the fixed number {usual} of {total} verdicts are the most frequent of their curve over the seeds")
     for seed, curve, fixed, settled in differing:
         print(f"seed {seed}: {' '.join(curve)}: {fixed} of {SAMPLES} samples, {settled} until resolved")
 
