@@ -15,7 +15,7 @@ TASKS = ["addition-2", "multiplication-3", "copy-8", "lookup-1", "unscramble", "
 
 
 def run(program, directory, seed, *more):
-    """The verdict of every curve of exact match, which samples are spent on, and the number of scored records."""
+    """The verdict of every curve of an all-or-nothing metric, which samples are spent on, and the number of scored records."""
     tasks, prompts = json.dumps(TASKS), '["few-shot"]'
     arguments = ["run", "-q", "--set", f"tasks={tasks}", "--set", f"prompts={prompts}", "--set", f"seed={seed}", *more]
     subprocess.run([program, *arguments], cwd=directory, check=True, capture_output=True)

@@ -5,9 +5,10 @@
 //! sequence of all these cells together that has to lie below, and their own no more than half of the gain above: as in the verdict, a plateau
 //! is known by its mean. The sequences of a curve hold all together with a probability of 95 % (a twentieth, divided evenly over the cells and all
 //! sets of them that could be the plateau), whenever and however often one looks, and whatever was asked because of what was seen
-//! (`stats::confidence_sequence`), if the items of a plateau are independent given the rates of its models, though all were asked the same. A verdict is settled when every cell of its curve is closed and it is one, the records without a score counted
-//! both ways; cells that are open are asked twice as often, those of the least settled verdict first. Where all are closed and there is no verdict, the
-//! cells with wide intervals are asked all there is, once: to look again and again until there is one would favour whatever chance brings first.
+//! (`stats::confidence_sequence`), if the items of a plateau are independent given the rates of its models, though all were asked the same. A verdict
+//! is settled when every cell of its curve is closed and it is one, the records without a score counted both ways; cells that are open are asked
+//! twice as often, those of the least settled verdict first. Where all are closed and there is no verdict, the cells with wide intervals are asked
+//! all there is, once: to look again and again until there is one would favour whatever chance brings first.
 //! Only the discontinuous metric of a task is looked at.
 
 use std::collections::BTreeMap;
@@ -82,8 +83,8 @@ pub fn settle(manifest: &RunManifest, cells: &Cells) -> Settling {
         let repetitions = manifest.repetitions.max(1) as usize;
         let asked = |one: &Measured| Asked { level: one.level, samples: records(one).div_ceil(repetitions) };
         let samples: Vec<Asked> = measured.iter().map(asked).collect();
-        let found = || robust(&question, &measured);
-        Some((task, prompt, unsettled(question.chance, &samples, manifest.samples, found), measured))
+        let judged = || robust(&question, &measured);
+        Some((task, prompt, unsettled(question.chance, &samples, manifest.samples, judged), measured))
     });
     let (curves, settled) = (found.len(), found.iter().filter(|(_, _, curve, _)| curve.is_settled).count());
     // A curve as a whole, and the widest of it first: who stops in the middle has as many verdicts as could be had.
@@ -196,10 +197,8 @@ fn unsettled(chance: Option<f64>, cells: &[Asked], most: usize, found: impl FnOn
     Unsettled { more: more.collect(), is_settled: false }
 }
 
-/// Curves of each kind that are made up, for each chance, to foresee what a run will ask.
-const FORESEEN: u64 = 2;
-/// Chances closer than a part of so many are taken for the same.
-const CHANCES: f64 = 20.0;
+/// To foresee what a run will ask, chances closer than a part of so many are taken for the same.
+const CHANCES: f64 = 10.0;
 
 /// What part of all samples a run is likely to ask: the mean over made curves that begin at two fifths and at three quarters of the scale, rise all along, or stay
 /// at chance, with the chances of its tasks.
@@ -215,14 +214,12 @@ pub fn expected_share(manifest: &RunManifest) -> f64 {
     // The states of a training make curves like those of a family.
     for group in groups.iter().filter(|group| !group.is_training) {
         for &(sum, tasks) in chances.values() {
-            made.extend(
-                KINDS.iter().flat_map(|&kind| (0..FORESEEN).map(move |seed| (group, sum / tasks, tasks, kind, seed))),
-            );
+            made.extend(KINDS.iter().map(|&kind| (group, sum / tasks, tasks, kind)));
         }
     }
-    let shares = in_parallel(&made, |&(group, chance, tasks, kind, seed)| {
+    let shares = in_parallel(&made, |&(group, chance, tasks, kind)| {
         let weight = group.models.len() as f64 * tasks;
-        Some((weight * share(group, chance, manifest.samples, kind, seed), weight))
+        Some((weight * share(group, chance, manifest, kind), weight))
     });
     let (asked, all) = shares.iter().fold((0.0, 0.0), |(asked, all), (own, weight)| (asked + own, all + weight));
     if all > 0.0 { asked / all } else { 1.0 }
@@ -240,7 +237,8 @@ const KINDS: [Kind; 4] = [
 ];
 
 /// What part of all samples one curve takes, of which the answers of every model are drawn.
-fn share(group: &Group<'_, ModelEntry>, chance: f64, most: usize, kind: Kind, seed: u64) -> f64 {
+fn share(group: &Group<'_, ModelEntry>, chance: f64, manifest: &RunManifest, kind: Kind) -> f64 {
+    let &RunManifest { samples: most, seed, .. } = manifest;
     let Group { ruler, models, is_pooled, .. } = group;
     let mut places: Vec<f64> =
         models.iter().filter_map(|model| ruler.axis.measure(&model.scale)).map(|x| ruler.scale(x)).collect();

@@ -30,7 +30,8 @@ const STEPS_BETWEEN_SAVES: u32 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
-    /// Train rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on.
+    /// Train rungs of a recipe side by side and write them as checkpoints; what was interrupted goes on, and what is of another training is left
+    /// as it is.
     #[command(
         after_help = "Examples:\n  onset ladder train --rung ladder-65k\n  onset ladder train --rung ladder-65k --seed 7 --out /tmp/models\n  onset ladder train --all"
     )]
@@ -220,10 +221,7 @@ fn is_there(directory: &Path, training: Training, step: Option<u32>, corpora: &C
         return false;
     };
     let card = model.card;
-    // Tokens are rounded up to whole steps.
-    let tokens = Trainer::tokens_of(training);
-    let total = Trainer::steps_of(training);
-    let tokens = tokens / u64::from(total) * u64::from(step.unwrap_or(total));
+    let tokens = Trainer::tokens_of(training, step.unwrap_or_else(|| Trainer::steps_of(training)));
     let same = (card.shape, card.seed, card.tokens, card.step) == (training.shape, training.seed, tokens, step);
     same && card.corpus == corpora.hash && card.split == SPLIT
 }
@@ -237,7 +235,7 @@ fn refuse_others(out: &Path, name: &str, missing: &[u32], kept: &[u32]) -> Resul
         let step = file.strip_prefix(&states).and_then(|step| step.parse().ok());
         let is_other = |step: &u32| missing.contains(step) || !kept.contains(step);
         if (file == name || step.as_ref().is_some_and(is_other)) && path.join("card.json").exists() {
-            let reason = format!("{} is of another training than that of the recipe", path.display());
+            let reason = format!("{} is of another training than that of the recipe, or damaged", path.display());
             return Err(Problem::with_help(reason, "move it away, or train into another directory with --out"));
         }
     }

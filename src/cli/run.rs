@@ -267,12 +267,13 @@ pub(super) fn run(
             std::future::pending::<()>().await;
         });
         // Who asks nothing need not know whether the replies would be true.
-        if retry_failed || store.record_count(&plan.run).map_err(Problem::other)? < plan.len() {
+        let there = store.record_count(&plan.run).map_err(Problem::other)?;
+        if retry_failed || there < plan.len() {
             calibrate(&workspace, &plan, &gateways, &store, &stop).await?;
         }
         let mut quota = quota_of(&plan, &plan.run, &store)?;
-        if plan.until_resolved {
-            // What a run that was cut off has left to do.
+        // In which order a run that was cut off goes on.
+        if plan.until_resolved && there > 0 && there < quota.sum() * plan.repetitions as usize {
             let more = settling(&manifest, &store)?.more;
             quota.ask_first(more.iter().filter_map(|more| place(&plan, more)));
         }

@@ -266,12 +266,11 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
 
 /// The card comes last, and an earlier one goes first: where there is one, all is there and of one training.
 fn write_files(directory: &Path, card: &Card, weights: Vec<u8>, curve: Option<String>) -> Result<(), CheckpointError> {
-    std::fs::create_dir_all(directory)
-        .map_err(|source| CheckpointError::Io { path: directory.display().to_string(), source })?;
+    let io = |path: &Path, source| CheckpointError::Io { path: path.display().to_string(), source };
+    std::fs::create_dir_all(directory).map_err(|source| io(directory, source))?;
     let card_file = directory.join("card.json");
     if card_file.exists() {
-        let path = || card_file.display().to_string();
-        std::fs::remove_file(&card_file).map_err(|source| CheckpointError::Io { path: path(), source })?;
+        std::fs::remove_file(&card_file).map_err(|source| io(&card_file, source))?;
     }
     let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
     for (file, bytes) in [

@@ -103,21 +103,20 @@ impl Trainer {
     }
 
     /// Tokens in one step.
-    fn tokens_per_step(&self) -> u64 {
-        (SEQUENCES * self.training.shape.context) as u64
+    fn tokens_per_step(training: Training) -> u64 {
+        (SEQUENCES * training.shape.context) as u64
     }
 
-    /// Tokens of a whole training, which are those of whole steps.
+    /// Tokens of so many steps.
     #[must_use]
-    pub fn tokens_of(training: Training) -> u64 {
-        training.tokens.next_multiple_of((SEQUENCES * training.shape.context) as u64)
+    pub fn tokens_of(training: Training, steps: u32) -> u64 {
+        u64::from(steps) * Self::tokens_per_step(training)
     }
 
-    /// Steps of a whole training.
+    /// Steps of a whole training, whose tokens are rounded up to whole steps.
     #[must_use]
     pub fn steps_of(training: Training) -> u32 {
-        let tokens_per_step = (SEQUENCES * training.shape.context) as u64;
-        u32::try_from(Self::tokens_of(training) / tokens_per_step).unwrap_or(u32::MAX)
+        u32::try_from(training.tokens.div_ceil(Self::tokens_per_step(training))).unwrap_or(u32::MAX)
     }
 
     /// Steps in this whole training.
@@ -135,7 +134,7 @@ impl Trainer {
     /// Tokens seen so far.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        u64::from(self.steps()) * self.tokens_per_step()
+        Self::tokens_of(self.training, self.steps())
     }
 
     /// Seconds spent on steps so far, those before an interruption included.
@@ -151,7 +150,7 @@ impl Trainer {
         for (index, losses) in self.losses.chunks(CURVE_STEPS).enumerate() {
             let step = index * CURVE_STEPS + losses.len();
             let (tokens, rate) =
-                (step as u64 * self.tokens_per_step(), self.rate(u32::try_from(step).unwrap_or(u32::MAX) - 1));
+                (step as u64 * Self::tokens_per_step(self.training), self.rate(u32::try_from(step).unwrap_or(u32::MAX) - 1));
             let loss = losses.iter().sum::<f32>() / losses.len() as f32;
             text.push_str(&format!("{step},{tokens},{loss:.4},{rate:.2e}\n"));
         }

@@ -14,6 +14,7 @@ mod transliterate;
 mod unscramble;
 mod word_in_context;
 
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
 use crate::schema::Generator;
@@ -118,6 +119,14 @@ fn running(terms: &[i64], sign: &str, apply: impl Fn(i64, i64) -> i64) -> String
 /// That many letters, each drawn by itself.
 fn letters(count: i64, rng: &mut dyn Rng) -> String {
     (0..count).map(|_| char::from(rng.random_range(b'a'..=b'z'))).collect()
+}
+
+/// That many letters, all different.
+fn different_letters(count: i64, rng: &mut dyn Rng) -> Vec<char> {
+    let mut letters: Vec<char> = ('a'..='z').collect();
+    letters.shuffle(rng);
+    letters.truncate(usize::try_from(count).unwrap_or_default());
+    letters
 }
 
 /// The letters of a string, one after another: `a b c`.

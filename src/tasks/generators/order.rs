@@ -17,7 +17,7 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::growing;
+use super::{different_letters, growing};
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
 /// Orders to choose from.
@@ -43,9 +43,7 @@ impl Generator for Order {
     }
 
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
-        let mut letters: Vec<char> = ('a'..='z').collect();
-        letters.shuffle(rng);
-        letters.truncate(usize::try_from(parameters.get("letters")).unwrap_or(6));
+        let mut letters = different_letters(parameters.get("letters"), rng);
         let question = format!("sort {}", letters.iter().collect::<String>());
         letters.sort_unstable();
         let answer: String = letters.iter().collect();

@@ -13,9 +13,8 @@
 //! Srivastava et al. 2022, Beyond the Imitation Game: the task `word_sorting`, with letters for words.
 
 use rand::Rng;
-use rand::seq::SliceRandom;
 
-use super::growing;
+use super::{different_letters, growing};
 use crate::lexicon::sorted;
 use crate::schema::{Generator, Parameter, Parameters, Problem};
 
@@ -39,9 +38,7 @@ impl Generator for Sort {
     }
 
     fn problem(&self, parameters: &Parameters, rng: &mut dyn Rng) -> Problem {
-        let mut alphabet: Vec<char> = ('a'..='z').collect();
-        alphabet.shuffle(rng);
-        let string: String = alphabet.into_iter().take(usize::try_from(parameters.get("letters")).unwrap_or(5)).collect();
+        let string: String = different_letters(parameters.get("letters"), rng).into_iter().collect();
         let question = format!("sort {string}");
         let answer = sorted(&string);
         Problem {
