@@ -8,12 +8,14 @@ mod resolve;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::prompting::example;
 use crate::prompting::template::{Template, TemplateError};
 use crate::schema::{
     Case, Chat, ChatTemplate, DataSource, Endpoint, ExchangeKey, Input, Message, ModelEntry, Need, Price, Prompt, Provider,
     RecordName, Refusal, Request, RunManifest, Sample, SampleSet, Samples, SamplesError, Scoring, Task, Technique, ToolSpec,
-    Wanted,
+    Wanted, json_text,
 };
 use crate::scorers;
 
@@ -42,6 +44,8 @@ pub struct PlannedEndpoint {
     pub template: Option<Arc<dyn ChatTemplate>>,
     /// Most tokens of a reply, when the configuration says.
     pub max_tokens: Option<u32>,
+    /// The sampling as a JSON text, which is part of what exchanges are known by.
+    pub sampling: String,
 }
 
 impl std::fmt::Debug for PlannedEndpoint {
@@ -229,17 +233,17 @@ impl Plan {
         // Through a value, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide.
         let mut hash = blake3::Hasher::new();
         let mut add = |before: &str, value: serde_json::Value, behind: &str| {
-            hash.update(before.as_bytes()).update(value.to_string().as_bytes()).update(behind.as_bytes());
+            hash.update(before.as_bytes()).update(json_text(&value).as_bytes()).update(behind.as_bytes());
         };
-        add("[", serde_json::json!(manifest), if self.tasks.is_empty() { ",[" } else { "" });
+        add("[", json!(manifest), if self.tasks.is_empty() { ",[" } else { "" });
         for (number, task) in self.tasks.iter().enumerate() {
             let start = if number == 0 { ",[[[" } else { ",[[" };
             // One by one: all of them may be more than fits the memory.
             for (place, sample) in task.samples.test.iter().enumerate() {
-                add(if place == 0 { start } else { "," }, serde_json::json!(sample?), "");
+                add(if place == 0 { start } else { "," }, json!(sample?), "");
             }
             let start = if task.samples.test.is_empty() { start } else { "" };
-            add(&format!("{start}],"), serde_json::json!(task.samples.shots), "]");
+            add(&format!("{start}],"), json!(task.samples.shots), "]");
         }
         hash.update(b"]]");
         Ok(hash.finalize().to_hex().chars().take(12).collect())
@@ -308,15 +312,18 @@ impl Plan {
     /// What an exchange of this plan is known by. Addresses and keys are no part of it.
     #[must_use]
     pub fn key(&self, parts: &Parts<'_>, request: &Request) -> ExchangeKey {
-        let Endpoint { scoring, sampling, .. } = &parts.endpoint.endpoint;
+        let PlannedEndpoint { endpoint: Endpoint { scoring, .. }, sampling, .. } = parts.endpoint;
         // How a log-probability is had decides what it is.
         let scoring = (!matches!(request.wanted, Wanted::Reply { .. })).then_some(scoring);
         // What is drawn is drawn again; a log-probability stays what it is.
         let repetition = if scoring.is_some() { 0 } else { parts.repetition };
-        // Not written out as it is: the order of the fields, which may change, must not decide what was paid for.
         let ModelEntry { endpoint, name, weights, .. } = parts.model;
-        let sent = serde_json::json!([endpoint, name, weights, request, sampling, scoring, repetition, self.epoch]);
-        ExchangeKey(*blake3::hash(sent.to_string().as_bytes()).as_bytes())
+        // By way of values, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide what was
+        // paid for.
+        let before = [json!(endpoint), json!(name), json!(weights), json!(request)].map(|part| json_text(&part)).join(",");
+        let behind = [json!(scoring), json!(repetition), json!(self.epoch)].map(|part| json_text(&part)).join(",");
+        let sent = ["[", &before, ",", sampling, ",", &behind, "]"].concat();
+        ExchangeKey(*blake3::hash(sent.as_bytes()).as_bytes())
     }
 
     /// The manifest of the run.
@@ -367,7 +374,7 @@ pub struct Parts<'a> {
     /// The endpoint of the model.
     pub endpoint: &'a PlannedEndpoint,
     /// The sample.
-    pub sample: Sample,
+    pub sample: Arc<Sample>,
     /// How often it was asked before.
     pub repetition: u32,
 }

@@ -13,7 +13,7 @@ use crate::prompting::chat_template::ModelTemplate;
 use crate::prompting::template::{Template, VARIABLES, check, uses};
 use crate::schema::{
     AnswerKind, Call, ChatTemplate, DataSource, Endpoint, ModelEntry, Parameters, Prompt, Refusal, Sample, SamplesError,
-    Sampling, Scale, Scoring, Step, Task,
+    Sampling, Scale, Scoring, Step, Task, json_text,
 };
 use crate::tasks::DrawError;
 use crate::{prompting, providers, scorers, tasks, tools};
@@ -245,7 +245,14 @@ fn resolve_endpoint(spec: &EndpointSpec, seed: u64, problems: &mut Diagnostics) 
     };
     let provider_name = provider.name().to_owned();
     let endpoint = Endpoint { name: spec.name.clone(), provider: provider_name, dialect, scoring, has_functions, sampling };
-    (problems.len() == before).then_some(PlannedEndpoint { endpoint, provider, template, max_tokens: spec.max_tokens })
+    let sampling = json_text(&serde_json::json!(endpoint.sampling));
+    (problems.len() == before).then_some(PlannedEndpoint {
+        endpoint,
+        provider,
+        template,
+        max_tokens: spec.max_tokens,
+        sampling,
+    })
 }
 
 /// Makes the first request of every cell for every endpoint, so that what cannot be asked is said before anything is sent.
@@ -554,7 +561,7 @@ fn make_cell(task: &PlannedTask, task_index: usize, prompt: &Prompt, prompt_inde
     let has = |variable: &str, present: fn(&Sample) -> bool| {
         let turns = prompt.turns.iter().flat_map(|turns| [Some(&turns.ask), Some(&turns.reply), turns.prefix.as_ref()]);
         let mut templates = [&prompt.shot, &prompt.ask].into_iter().chain(turns.flatten());
-        templates.any(|template| uses(template, variable)) && !first.as_ref().is_some_and(present)
+        templates.any(|template| uses(template, variable)) && !first.as_deref().is_some_and(present)
     };
     if has("steps", |sample| sample.steps.is_some()) {
         return pair("the prompt shows worked steps, which the task does not have");

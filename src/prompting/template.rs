@@ -1,8 +1,9 @@
 //! Rendering of prompt templates: strict about unknown names, bounded in work.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Object;
 use minijinja::{Environment, UndefinedBehavior, Value};
 
 use crate::schema::Sample;
@@ -71,6 +72,44 @@ pub fn uses(template: &str, variable: &str) -> bool {
 #[derive(Debug)]
 pub struct Template {
     environment: Environment<'static>,
+    /// The same as pieces to be joined, where it is nothing else: most templates are no programs.
+    pieces: Option<Vec<Piece>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+/// The pieces of a template that is texts and variables by turns.
+fn pieces(template: &str) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some((text, behind)) = rest.split_once("{{") {
+        let (inside, behind) = behind.split_once("}}")?;
+        let name = inside.trim();
+        // A list is written out by the template engine.
+        if !VARIABLES.contains(&name) || name == "choices" {
+            return None;
+        }
+        pieces.extend([Piece::Text(text.to_owned()), Piece::Variable(name.to_owned())]);
+        rest = behind;
+    }
+    pieces.push(Piece::Text(rest.to_owned()));
+    let is_plain = |piece: &Piece| !matches!(piece, Piece::Text(text) if text.contains('{') || text.contains('}'));
+    pieces.iter().all(is_plain).then_some(pieces)
+}
+
+/// The value of a variable that is a text, where the sample has it.
+fn variable<'a>(sample: &'a Sample, name: &str) -> Option<&'a str> {
+    match name {
+        "question" => Some(&sample.question),
+        "answer" => Some(&sample.answer),
+        "steps" => sample.steps.as_deref(),
+        "expression" => sample.expression.as_deref(),
+        _ => None,
+    }
 }
 
 impl Template {
@@ -81,7 +120,7 @@ impl Template {
     pub fn new(template: &str) -> Result<Self, TemplateError> {
         let mut environment = environment();
         environment.add_template_owned("prompt", template.to_owned())?;
-        Ok(Self { environment })
+        Ok(Self { environment, pieces: pieces(template) })
     }
 
     /// Renders the template for one sample.
@@ -89,13 +128,36 @@ impl Template {
     /// # Errors
     /// When it uses something the sample does not have.
     pub fn render(&self, sample: &Sample) -> Result<String, TemplateError> {
-        // An absent value is left out rather than null, so that strict rendering reports it.
-        let mut values =
-            BTreeMap::from([("question", Value::from(&sample.question)), ("answer", Value::from(&sample.answer))]);
-        values.extend(sample.steps.as_ref().map(|steps| ("steps", Value::from(steps))));
-        values.extend(sample.expression.as_ref().map(|expression| ("expression", Value::from(expression))));
-        values.extend((!sample.choices.is_empty()).then(|| ("choices", sample.choices.iter().map(Value::from).collect())));
-        Ok(self.environment.get_template("prompt")?.render(values)?)
+        let joined = self.pieces.as_ref().and_then(|pieces| {
+            let parts = pieces.iter().map(|piece| match piece {
+                Piece::Text(text) => Some(text.as_str()),
+                Piece::Variable(name) => variable(sample, name),
+            });
+            parts.collect::<Option<String>>()
+        });
+        match joined {
+            Some(joined) => Ok(joined),
+            // A program, or one that says what is missing.
+            None => self.execute(sample),
+        }
+    }
+
+    fn execute(&self, sample: &Sample) -> Result<String, TemplateError> {
+        Ok(self.environment.get_template("prompt")?.render(Value::from_object(Variables(sample.clone())))?)
+    }
+}
+
+/// What a template may use of a sample. What is absent is undefined rather than null, so that strict rendering reports it.
+#[derive(Debug)]
+struct Variables(Sample);
+
+impl Object for Variables {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        let choices = &self.0.choices;
+        match name.as_str()? {
+            "choices" => (!choices.is_empty()).then(|| choices.iter().map(Value::from).collect()),
+            name => variable(&self.0, name).map(Value::from),
+        }
     }
 }
 
@@ -118,6 +180,22 @@ mod tests {
     fn a_template_renders_and_keeps_its_last_newline() {
         let template = Template::new("Q:{{ question }}\nA:{{ answer }}\n").unwrap();
         assert_eq!(template.render(&sample()).unwrap(), "Q:1+2\nA:3\n");
+    }
+
+    #[test]
+    fn pieces_are_joined_to_what_the_template_would_have_written() {
+        for template in ["", "{{question}}", "Q: {{ question }}\nA:{{ answer }}{{answer}}\r\n", "{{\nexpression\t}}="] {
+            let template = Template::new(template).unwrap();
+            assert!(template.pieces.is_some());
+            assert_eq!(template.render(&sample()), template.execute(&sample()));
+        }
+        for template in
+            ["{{- question }}", "{# a #}{{ question }}", "{% if steps is defined %}x{% endif %}", "{{ answer|upper }}"]
+        {
+            assert!(Template::new(template).unwrap().pieces.is_none(), "{template}");
+        }
+        let braces = Template::new("{'{{ question }}'}").unwrap();
+        assert!(braces.pieces.is_none() && braces.render(&sample()).unwrap() == "{'1+2'}");
     }
 
     #[test]

@@ -1,15 +1,25 @@
 //! Server-sent events: a reply that came in pieces, read once it is whole.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::schema::HttpResponse;
+
+fn kind(response: &HttpResponse) -> &str {
+    response.header("content-type").unwrap_or_default()
+}
+
+/// Whether a response may be made of several documents.
+pub(super) fn is_in_pieces(response: &HttpResponse) -> bool {
+    ["text/event-stream", "application/x-ndjson"].iter().any(|pieces| kind(response).starts_with(pieces))
+}
 
 /// The JSON documents of a response: one, or as many as its events hold.
 ///
 /// # Errors
 /// In words, when the body is no JSON, or the stream broke off inside an event.
-pub(super) fn documents(response: &HttpResponse) -> Result<Vec<Value>, String> {
-    let kind = response.header("content-type").unwrap_or_default();
+pub(super) fn documents<T: DeserializeOwned>(response: &HttpResponse) -> Result<Vec<T>, String> {
+    let kind = kind(response);
     let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| format!("the reply is not JSON: {error}"));
     if kind.starts_with("application/x-ndjson") {
         let lines = response.body.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());

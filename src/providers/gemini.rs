@@ -114,7 +114,7 @@ impl Provider for Gemini {
     }
 
     fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
-        let mut documents = documents(response)?;
+        let mut documents: Vec<Value> = documents(response)?;
         let body =
             documents.pop().filter(|_| documents.is_empty()).ok_or("the reply is a stream, which was not asked for")?;
         if let Some(error) = body.get("error") {

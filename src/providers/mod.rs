@@ -13,7 +13,7 @@ mod status;
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Call, HttpRequest, Provider, Response, Wanted};
+use crate::schema::{Call, HttpRequest, Provider, Response, Wanted, json_text};
 
 /// Every provider.
 pub static PROVIDERS: &[&dyn Provider] = &[
@@ -54,7 +54,7 @@ impl Body {
         let sampling = &call.endpoint.sampling;
         self.0.retain(|name, value| !value.is_null() && !sampling.omit.contains(name));
         merge(&mut self.0, &sampling.extra_body);
-        let body = Value::Object(self.0).to_string().into_bytes();
+        let body = json_text(&Value::Object(self.0)).into_bytes();
         HttpRequest { method: "POST", path: path.into(), headers: Vec::new(), body }
     }
 }

@@ -94,7 +94,7 @@ impl Provider for Ollama {
     }
 
     fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
-        let documents = documents(response)?;
+        let documents: Vec<Value> = documents(response)?;
         let last = documents.last().ok_or("the reply is empty")?;
         if let Some(error) = documents.iter().find_map(|document| document.get("error")) {
             return Err(format!("the endpoint says: {error}"));

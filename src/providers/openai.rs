@@ -1,25 +1,50 @@
 //! What the APIs that follow OpenAI's have in common.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::event_stream::{assemble, documents};
+use super::event_stream::{assemble, documents, is_in_pieces};
 use crate::schema::{FinishReason, HttpResponse, Logprobs, OptionLogprobs, ToolCall, Usage};
 
-/// The one document of a response, with its first choice.
-pub(super) fn document(response: &HttpResponse) -> Result<(Value, Value), String> {
-    let body = assemble(documents(response)?)?;
-    if let Some(error) = body.get("error").filter(|error| !error.is_null()) {
-        return Err(format!("the endpoint says: {error}"));
-    }
-    let choice = body.get("choices").and_then(|choices| choices.get(0)).ok_or("the reply has no `choices`")?.clone();
-    if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
-        return Err(format!("the endpoint says: {error}"));
-    }
-    Ok((body, choice))
+/// What is read of a response; all else is passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Document {
+    error: Value,
+    choices: Option<Vec<Option<Choice>>>,
+    pub(super) usage: Value,
+    pub(super) model: Value,
+    pub(super) prompt_logprobs: Value,
 }
 
-pub(super) fn usage(body: &Value) -> Option<Usage> {
-    let usage = body.get("usage")?;
+/// What is read of a choice.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Choice {
+    error: Value,
+    pub(super) finish_reason: Value,
+    pub(super) message: Option<Value>,
+    pub(super) text: Value,
+    pub(super) logprobs: Value,
+    pub(super) prompt_logprobs: Value,
+}
+
+/// The one document of a response, with its first choice.
+pub(super) fn document(response: &HttpResponse) -> Result<(Document, Choice), String> {
+    let mut document: Document = if is_in_pieces(response) {
+        let whole = assemble(documents(response)?)?;
+        serde_json::from_value(whole).map_err(|error| format!("the stream is no reply: {error}"))?
+    } else {
+        documents(response)?.pop().ok_or("the reply is empty")?
+    };
+    let fault = |error: &Value| if error.is_null() { Ok(()) } else { Err(format!("the endpoint says: {error}")) };
+    fault(&document.error)?;
+    let choice = document.choices.take().and_then(|choices| choices.into_iter().next().flatten());
+    let choice = choice.ok_or("the reply has no `choices`")?;
+    fault(&choice.error)?;
+    Ok((document, choice))
+}
+pub(super) fn usage(usage: &Value) -> Option<Usage> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let detail = |of: &str, name: &str| usage.get(of).and_then(|details| details.get(name)).and_then(Value::as_u64);
     Some(Usage {
@@ -30,12 +55,13 @@ pub(super) fn usage(body: &Value) -> Option<Usage> {
     })
 }
 
-pub(super) fn model(body: &Value) -> Option<String> {
-    body.get("model").and_then(Value::as_str).map(str::to_owned)
+/// A text, where the value is one.
+pub(super) fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
-pub(super) fn finish(choice: &Value) -> Result<FinishReason, String> {
-    match choice.get("finish_reason").and_then(Value::as_str) {
+pub(super) fn finish(reason: &Value) -> Result<FinishReason, String> {
+    match reason.as_str() {
         Some("stop" | "tool_calls" | "function_call" | "eos" | "eos_token" | "stop_sequence") | None => {
             Ok(FinishReason::Stop)
         }
@@ -68,12 +94,12 @@ pub(super) fn call(call: &ToolCall) -> Value {
 }
 
 /// The most probable first tokens of a choice: in the form of chats, or of completions.
-pub(super) fn first_tokens(choice: &Value) -> Result<Vec<(String, f64)>, String> {
+pub(super) fn first_tokens(choice: &Choice) -> Result<Vec<(String, f64)>, String> {
     let tokens: Vec<(String, f64)> =
-        if let Some(list) = choice.pointer("/logprobs/content/0/top_logprobs").and_then(Value::as_array) {
+        if let Some(list) = choice.logprobs.pointer("/content/0/top_logprobs").and_then(Value::as_array) {
             let token = |entry: &Value| Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?));
             list.iter().filter_map(token).collect()
-        } else if let Some(table) = choice.pointer("/logprobs/top_logprobs/0").and_then(Value::as_object) {
+        } else if let Some(table) = choice.logprobs.pointer("/top_logprobs/0").and_then(Value::as_object) {
             table.iter().filter_map(|(token, value)| Some((token.clone(), value.as_f64()?))).collect()
         } else {
             Vec::new()

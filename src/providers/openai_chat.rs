@@ -15,7 +15,7 @@
 
 use serde_json::{Value, json};
 
-use super::openai::{call, calls, document, finish, first_tokens, model, options, prompt_logprobs, usage};
+use super::openai::{call, calls, document, finish, first_tokens, options, prompt_logprobs, text, usage};
 use super::{Body, status, tidy};
 use crate::schema::{
     Allowance, Call, Chat, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring,
@@ -137,13 +137,11 @@ impl Provider for OpenAiChat {
 
     fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
         let (body, choice) = document(response)?;
-        let finish = finish(&choice)?;
-        let mut reply = Response::new("", finish);
-        (reply.usage, reply.model) = (usage(&body), model(&body));
+        let mut reply = Response::new("", finish(&choice.finish_reason)?);
+        (reply.usage, reply.model) = (usage(&body.usage), text(&body.model));
         match &call.request.wanted {
             Wanted::Logprob { continuation } => {
-                let list = body.get("prompt_logprobs").unwrap_or(&Value::Null);
-                reply.logprobs = Some(prompt_logprobs(list, continuation)?);
+                reply.logprobs = Some(prompt_logprobs(&body.prompt_logprobs, continuation)?);
                 return Ok(reply);
             }
             Wanted::Options { options: wanted } => {
@@ -152,9 +150,9 @@ impl Provider for OpenAiChat {
             }
             Wanted::Reply { .. } => {}
         }
-        let message = choice.get("message").ok_or("the choice has no `message`")?;
-        let text = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
-        reply.calls = calls(message);
+        let message = choice.message.ok_or("the choice has no `message`")?;
+        let text = |name: &str| message.get(name).and_then(text);
+        reply.calls = calls(&message);
         reply.thinking = text("reasoning_content").or_else(|| text("reasoning")).filter(|thinking| !thinking.is_empty());
         if text("refusal").is_some_and(|refusal| !refusal.is_empty()) {
             reply.finish = FinishReason::Refusal;

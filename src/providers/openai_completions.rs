@@ -15,7 +15,7 @@
 
 use serde_json::{Value, json};
 
-use super::openai::{document, finish, first_tokens, model, options, prompt_logprobs, usage};
+use super::openai::{document, finish, first_tokens, options, prompt_logprobs, text, usage};
 use super::{Body, status, tidy};
 use crate::schema::{
     Allowance, Call, Class, HttpRequest, HttpResponse, Input, Logprobs, Provider, Response, Scoring, Wanted,
@@ -95,22 +95,21 @@ impl Provider for OpenAiCompletions {
 
     fn decode(&self, call: &Call<'_>, response: &HttpResponse) -> Result<Response, String> {
         let (body, choice) = document(response)?;
-        let mut reply = Response::new("", finish(&choice)?);
-        (reply.usage, reply.model) = (usage(&body), model(&body));
+        let mut reply = Response::new("", finish(&choice.finish_reason)?);
+        (reply.usage, reply.model) = (usage(&body.usage), text(&body.model));
         match &call.request.wanted {
             Wanted::Reply { .. } => {
-                choice.get("text").and_then(Value::as_str).ok_or("the choice has no `text`")?.clone_into(&mut reply.text);
+                reply.text = text(&choice.text).ok_or("the choice has no `text`")?;
                 return Ok(tidy(call, reply));
             }
             Wanted::Logprob { continuation } if call.endpoint.scoring == Scoring::PromptLogprobs => {
-                let list = choice.get("prompt_logprobs").unwrap_or(&Value::Null);
-                reply.logprobs = Some(prompt_logprobs(list, continuation)?);
+                reply.logprobs = Some(prompt_logprobs(&choice.prompt_logprobs, continuation)?);
             }
             Wanted::Logprob { continuation } => {
                 let Input::Text(text) = &call.request.input else {
                     return Err("a completions endpoint takes a text".to_owned());
                 };
-                reply.logprobs = Some(scored_span(&choice, text, continuation)?);
+                reply.logprobs = Some(scored_span(&choice.logprobs, text, continuation)?);
             }
             Wanted::Options { options: wanted } => reply.options = Some(options(&first_tokens(&choice)?, wanted)),
         }
@@ -127,8 +126,8 @@ impl Provider for OpenAiCompletions {
 }
 
 /// Sums the log-probabilities of the tokens that begin inside the continuation.
-fn scored_span(choice: &Value, text: &str, continuation: &str) -> Result<Logprobs, String> {
-    let list = |name: &str| choice.pointer(&format!("/logprobs/{name}")).and_then(Value::as_array);
+fn scored_span(logprobs: &Value, text: &str, continuation: &str) -> Result<Logprobs, String> {
+    let list = |name: &str| logprobs.get(name).and_then(Value::as_array);
     let (Some(values), Some(offsets)) = (list("token_logprobs"), list("text_offset")) else {
         return Err("the endpoint did not honour echo with logprobs".to_owned());
     };

@@ -13,7 +13,7 @@
 use serde_json::{Value, json};
 
 use super::event_stream::documents;
-use super::openai::{model, options};
+use super::openai::options;
 use super::{Body, status, tidy};
 use crate::schema::{
     Allowance, Call, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring, ToolCall,
@@ -127,7 +127,7 @@ impl Provider for OpenAiResponses {
         }
         reply.thinking = (!thinking.is_empty()).then_some(thinking);
         reply.replay = (!replay.is_empty()).then_some(Value::Array(replay));
-        reply.model = model(&body);
+        reply.model = body.get("model").and_then(Value::as_str).map(str::to_owned);
         let count = |path: &str| body.pointer(&format!("/usage/{path}")).and_then(Value::as_u64);
         reply.usage = count("input_tokens").map(|prompt_tokens| Usage {
             prompt_tokens,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::alone::{Alone, Busy};
 use super::limiter::{Limiter, Sign, Turn, Waiting};
@@ -64,6 +64,8 @@ pub struct Gateway {
     limiter: Arc<Limiter>,
     spending: Arc<Spending>,
     retries: Retries,
+    /// As many exchanges may be under way as requests may be in flight: one that waits to be tried again keeps its place.
+    places: Semaphore,
     busy: Busy,
     requests: AtomicU64,
     /// Whether anything came of a request but the news that there is no connection.
@@ -100,6 +102,7 @@ impl Gateway {
         spending: Arc<Spending>,
         retries: Retries,
     ) -> Self {
+        let places = Semaphore::new(limiter.most());
         Self {
             endpoint,
             provider,
@@ -107,6 +110,7 @@ impl Gateway {
             limiter,
             spending,
             retries,
+            places,
             busy: Busy::default(),
             requests: AtomicU64::new(0),
             is_there: AtomicBool::new(false),
@@ -229,6 +233,10 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let call = Call { endpoint: &self.endpoint, model, request, seed };
         let encoded = self.provider.encode(&call).map_err(GatewayError::Failed)?;
+        let mut place = None;
+        // Nobody closes the semaphore.
+        self.unless_stopped(stop, async { place = self.places.acquire().await.ok() }).await;
+        self.check(model, request, stop)?;
         let (mut failed, mut limited) = (0, 0);
         loop {
             let turn = self.turn(model, request, stop).await?;
@@ -262,7 +270,7 @@ impl Gateway {
                         let exchange =
                             StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
-                        self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store).await?;
+                        self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store, place).await?;
                         return Ok(response);
                     }
                     Err((class, reason)) => (Some(http.status), class, reason),
@@ -284,7 +292,7 @@ impl Gateway {
                 Err(_) => Bill::Unknown,
             };
             let attempt = Attempt { key, at: sent, status, milliseconds, error: error.clone() };
-            self.pay(reservation, bill, Write::Attempt(attempt), store).await?;
+            self.pay(reservation, bill, Write::Attempt(attempt), store, None).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
@@ -342,10 +350,19 @@ impl Gateway {
         Ok(reservation)
     }
 
-    /// Commits what came of a request, and what it cost.
-    async fn pay(&self, reservation: Option<Reservation>, bill: Bill, came: Write, store: &Store) -> Result<(), StoreError> {
+    /// Commits what came of a request, and what it cost. A place is given up as soon as nothing can be lost any more.
+    async fn pay(
+        &self,
+        reservation: Option<Reservation>,
+        bill: Bill,
+        came: Write,
+        store: &Store,
+        place: Option<SemaphorePermit<'_>>,
+    ) -> Result<(), StoreError> {
         let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
-        store.write(std::iter::once(came).chain(settlement).collect()).await?;
+        let queued = store.queue(std::iter::once(came).chain(settlement).collect())?;
+        drop(place);
+        queued.committed().await?;
         if let Some(reservation) = reservation {
             self.spending.close(&reservation, bill);
         }

@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::plan::{Plan, Quota, Unit};
-use crate::schema::{Outcome, Record, SamplesError};
+use crate::schema::{Outcome, SamplesError};
 use crate::store::{Store, StoreError, Tally, Write};
 
 pub use conversation::{Unreached, converse, rebuild};
@@ -67,6 +67,8 @@ pub trait Observer: Send + Sync {
     fn event(&self, event: &Event);
 }
 
+/// Conversations beside those whose requests are in flight, at least.
+const FEWEST_BEHIND: usize = 128;
 /// How often it is told what requests wait for.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -161,7 +163,8 @@ pub async fn run(
         let units = plan.units(&name, quota);
         let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
         async move {
-            let width = gateway.in_flight();
+            // Whose reply or record is being committed holds up no request.
+            let conversations = gateway.in_flight() + gateway.in_flight().max(FEWEST_BEHIND);
             let tasks = futures_util::stream::iter(units)
                 .take_while(|_| {
                     let go_on = !*stop.borrow() && gateway.unusable().is_none();
@@ -181,22 +184,14 @@ pub async fn run(
                 .map(|unit| {
                     let (plan, store, gateway, stop) =
                         (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
-                    tokio::spawn(async move { converse(&plan, unit?, &store, &gateway, &stop).await })
+                    tokio::spawn(async move {
+                        let Some(record) = converse(&plan, unit?, &store, &gateway, &stop).await? else { return Ok(None) };
+                        let settled = (record.model.clone(), record.outcome, record.detail.is_some());
+                        store.write(vec![Write::Record(Box::new(record))]).await?;
+                        Ok::<_, RunError>(Some(settled))
+                    })
                 })
-                .buffer_unordered(width)
-                // Behind the conversations: what a record is made of is committed, and it holds up no request.
-                .map(|finished| async {
-                    let record = match finished {
-                        Ok(record) => record?,
-                        // A panic is a defect: let it surface as one, with its own message.
-                        Err(join) => std::panic::resume_unwind(join.into_panic()),
-                    };
-                    if let Some(record) = &record {
-                        store.write(vec![Write::Record(Box::new(record.clone()))]).await?;
-                    }
-                    Ok::<_, RunError>(record)
-                })
-                .buffer_unordered(width);
+                .buffer_unordered(conversations);
             let mut tasks = std::pin::pin!(tasks);
             let mut part = Summary::default();
             let mut clock = tokio::time::interval(TELL_EVERY);
@@ -209,9 +204,10 @@ pub async fn run(
                     }
                 };
                 let Some(finished) = finished else { break };
-                if let Some(record) = finished? {
-                    let Record { model, outcome, detail, .. } = record;
-                    part.incomplete += usize::from(is_incomplete(outcome, detail.is_some()));
+                // A panic is a defect: let it surface as one, with its own message.
+                let finished = finished.unwrap_or_else(|join| std::panic::resume_unwind(join.into_panic()));
+                if let Some((model, outcome, has_detail)) = finished? {
+                    part.incomplete += usize::from(is_incomplete(outcome, has_detail));
                     *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });
                 }

@@ -5,6 +5,7 @@ mod axis;
 mod curve;
 mod endpoint;
 mod exchange;
+mod json;
 pub mod manual;
 mod price;
 mod probe;
@@ -25,6 +26,7 @@ pub use endpoint::{Endpoint, Sampling, Scoring};
 pub use exchange::{
     Chat, FinishReason, Input, Logprobs, Message, OptionLogprobs, Request, Response, ToolCall, ToolSpec, Usage, Wanted,
 };
+pub use json::json_text;
 pub use price::Price;
 pub use probe::{Finding, Found, Probe};
 pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn, Turns};

@@ -27,8 +27,14 @@ impl From<rusqlite::Error> for SamplesError {
 /// Samples in their order; clones share them.
 #[derive(Clone, Default)]
 pub struct Samples {
-    rows: Option<Arc<Mutex<Connection>>>,
+    rows: Option<Arc<Mutex<Rows>>>,
     len: usize,
+}
+
+struct Rows {
+    file: Connection,
+    /// Those that were last read together, and the place of the first.
+    recent: (usize, Vec<Arc<Sample>>),
 }
 
 impl Samples {
@@ -57,7 +63,8 @@ impl Samples {
             drop(insert);
             transaction.commit().map_err(file)?;
         }
-        Ok(Self { rows: Some(Arc::new(Mutex::new(connection))), len })
+        let rows = Rows { file: connection, recent: (0, Vec::new()) };
+        Ok(Self { rows: Some(Arc::new(Mutex::new(rows))), len })
     }
 
     /// Those in the given places, in their order.
@@ -84,16 +91,24 @@ impl Samples {
     ///
     /// # Errors
     /// When the temporary file cannot be read.
-    pub fn get(&self, index: usize) -> Result<Option<Sample>, SamplesError> {
-        if index < self.len { Ok(Some(parse(&self.text(index)?)?)) } else { Ok(None) }
+    pub fn get(&self, index: usize) -> Result<Option<Arc<Sample>>, SamplesError> {
+        let Some(rows) = self.rows.as_ref().filter(|_| index < self.len) else { return Ok(None) };
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        // They are mostly asked for one after the other; whoever asks elsewhere is not made to read a whole block.
+        if index.is_multiple_of(TOGETHER) && rows.recent.0 != index {
+            rows.recent = (index, rows.block(index)?.into_iter().map(Arc::new).collect());
+        }
+        let (first, recent) = &rows.recent;
+        if let Some(sample) = index.checked_sub(*first).and_then(|place| recent.get(place)) {
+            return Ok(Some(Arc::clone(sample)));
+        }
+        Ok(Some(Arc::new(parse(&rows.text(index)?)?)))
     }
 
     /// The text of a sample.
     fn text(&self, index: usize) -> Result<String, SamplesError> {
         let rows = self.rows.as_ref().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let connection = rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut select = connection.prepare_cached("SELECT sample FROM samples WHERE id = ?1")?;
-        Ok(select.query_row([row(index)?], |found| found.get(0))?)
+        rows.lock().unwrap_or_else(PoisonError::into_inner).text(index)
     }
 
     /// All of them.
@@ -104,11 +119,21 @@ impl Samples {
         })
     }
 
-    /// Some that stand together: one question for each would take longer than the answers.
     fn block(&self, first: usize) -> Result<Vec<Sample>, SamplesError> {
         let Some(rows) = &self.rows else { return Ok(Vec::new()) };
-        let connection = rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut select = connection.prepare_cached("SELECT sample FROM samples WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
+        rows.lock().unwrap_or_else(PoisonError::into_inner).block(first)
+    }
+}
+
+impl Rows {
+    fn text(&self, index: usize) -> Result<String, SamplesError> {
+        let mut select = self.file.prepare_cached("SELECT sample FROM samples WHERE id = ?1")?;
+        Ok(select.query_row([row(index)?], |found| found.get(0))?)
+    }
+
+    /// Some that stand together: one question for each would take longer than the answers.
+    fn block(&self, first: usize) -> Result<Vec<Sample>, SamplesError> {
+        let mut select = self.file.prepare_cached("SELECT sample FROM samples WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
         let mut found = select.query([row(first)?, row(first + TOGETHER - 1)?])?;
         let mut samples = Vec::with_capacity(TOGETHER);
         while let Some(row) = found.next()? {
@@ -184,8 +209,9 @@ mod tests {
     #[test]
     fn what_was_kept_is_read_in_any_order_also_when_it_is_more_than_fits_the_cache() {
         let kept = Samples::keep((0..9_000).map(|index| Ok::<_, SamplesError>(sample(index)))).unwrap();
-        for index in [8_999, 0, 4_500, 1] {
-            assert_eq!(kept.get(index).unwrap(), Some(sample(index)));
+        // The first of a block, one of the same, one of another, and back.
+        for index in [8_999, 0, 4_500, 1, 256, 128, 200, 255, 256, 127] {
+            assert_eq!(kept.get(index).unwrap().as_deref(), Some(&sample(index)));
         }
         assert_eq!(kept.get(9_000).unwrap(), None);
         let some = kept.select([8_999, 3, 3].into_iter()).unwrap();

@@ -44,7 +44,9 @@ pub fn find(name: &str) -> Option<&'static dyn Scorer> {
 /// The form in which answers of a kind are compared as text: trimmed, in Unicode's composed form; a number without a
 /// plus sign and digit grouping, a choice in lower case.
 fn canonical(text: &str, kind: AnswerKind) -> String {
-    let text: String = text.trim().nfc().collect();
+    let text = text.trim();
+    // What is ASCII is composed already.
+    let text: String = if text.is_ascii() { text.to_owned() } else { text.nfc().collect() };
     match kind {
         AnswerKind::Number => Decimal::parse(&text).map_or(text, |number| number.written()),
         AnswerKind::Choice => text.to_lowercase(),
@@ -83,7 +85,7 @@ impl Decimal {
     fn written(&self) -> String {
         let sign = if self.is_negative { "-" } else { "" };
         let point = if self.fraction.is_empty() { "" } else { "." };
-        format!("{sign}{}{point}{}", self.whole, self.fraction)
+        [sign, &self.whole, point, &self.fraction].concat()
     }
 
     /// The same for all ways of writing a value: `7`, `007` and `7.0`; `0` and `-0`.

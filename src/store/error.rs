@@ -51,7 +51,7 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
-    /// A file or directory could not be made or locked.
+    /// A file or directory could not be made, locked or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or directory.

@@ -11,10 +11,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
+use super::journal::{self, Journal};
 use super::keys::Keys;
 use super::read;
 use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
-use super::writer::{Done, Job, Writer};
+use super::writer::{Done, Told, Writer, commit};
 use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
@@ -34,6 +35,27 @@ struct Inner {
     keys: Option<Keys>,
     path: PathBuf,
     _lock: Option<File>,
+}
+
+/// Things that are about to be committed.
+#[derive(Debug)]
+#[must_use = "whether they were committed is known only when they are waited for"]
+pub struct Queued {
+    store: Store,
+    receiver: tokio::sync::oneshot::Receiver<Told>,
+}
+
+impl Queued {
+    /// Waits for the commit. Who stops waiting does not take the writes back.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub async fn committed(self) -> Result<(), StoreError> {
+        match self.receiver.await {
+            Ok(told) => told.committed.clone().map_err(|error| StoreError::sqlite(&self.store.inner.path, error)),
+            Err(_) => Err(self.store.stopped()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -73,14 +95,27 @@ impl Store {
         connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(sqlite)?;
         // The upper part of the index, which is touched again and again, should not be read again and again: 8 MB.
         connection.pragma_update(None, "cache_size", -8192).map_err(sqlite)?;
+        // What refers to what is written here alone and in one transaction: it need not be looked up again with each row.
+        connection.pragma_update(None, "foreign_keys", false).map_err(sqlite)?;
         migrate(&mut connection, path, migrations)?;
         // Not read-only by its flags, so that whichever connection closes last can fold the log back into the file.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         prepare(&reader).map_err(sqlite)?;
         reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
+        let beside = journal::beside(path);
+        let io = |source| StoreError::Io { path: beside.clone(), source };
+        let (mut journal, left) = Journal::open(beside.clone()).map_err(io)?;
+        if !left.is_empty() {
+            // The last process was killed before it could commit them.
+            let rows = left.into_iter().map(|exchange| Row::new(Write::Exchange(Box::new(exchange))));
+            let rows = rows.collect::<Result<Vec<Row>, _>>()?;
+            commit(&mut connection, &rows).map_err(sqlite)?;
+        }
+        journal.clear().map_err(io)?;
         let keys = read::keys(&reader).map_err(sqlite)?;
-        let writer = Writer::start(connection).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
+        let writer =
+            Writer::start(connection, journal).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
         Ok(Self::of(path, reader, Some((writer, keys)), Some(lock)))
     }
 
@@ -247,12 +282,17 @@ impl Store {
     /// # Errors
     /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
     pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
+        self.queue(items)?.committed().await
+    }
+
+    /// Hands over things that are written in one transaction, all of them or none. Exchanges outlive this process from here on.
+    ///
+    /// # Errors
+    /// When the store was opened for reading, when a thing cannot be stored, or when the system refuses.
+    pub fn queue(&self, items: Vec<Write>) -> Result<Queued, StoreError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.queue(items, Done::Task(sender))?;
-        match receiver.await {
-            Ok(told) => told.committed.clone().map_err(|error| StoreError::sqlite(&self.inner.path, error)),
-            Err(_) => Err(self.stopped()),
-        }
+        self.hand_over(items, Done::Task(sender))?;
+        Ok(Queued { store: self.clone(), receiver })
     }
 
     /// The same for callers that are not asynchronous.
@@ -261,7 +301,7 @@ impl Store {
     /// As for [`Self::write`].
     pub fn write_blocking(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.queue(items, Done::Thread(sender))?;
+        self.hand_over(items, Done::Thread(sender))?;
         match receiver.recv() {
             Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
             Err(_) => Err(self.stopped()),
@@ -272,18 +312,20 @@ impl Store {
         self.inner.keys.as_ref().is_none_or(|keys| keys.may_have(key))
     }
 
-    fn queue(&self, items: Vec<Write>, done: Done) -> Result<(), StoreError> {
-        let Some(writer) = &self.inner.writer else {
-            return Err(StoreError::ReadOnly { path: self.inner.path.clone() });
-        };
-        let rows = items.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
-        for row in &rows {
+    fn hand_over(&self, items: Vec<Write>, done: Done) -> Result<(), StoreError> {
+        let Some(writer) = &self.inner.writer else { return Err(StoreError::ReadOnly { path: self.inner.path.clone() }) };
+        let mut rows = items.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
+        for row in &mut rows {
             // Before it is committed, so that what is committed is never missed.
-            if let (Row::Exchange { exchange, .. }, Some(keys)) = (row, &self.inner.keys) {
-                keys.add(&exchange.key);
+            if let (Row::Exchange { exchange, is_new, .. }, Some(keys)) = (row, &self.inner.keys) {
+                *is_new = !keys.add(&exchange.key);
             }
         }
-        if writer.send(Job { rows, done }) { Ok(()) } else { Err(self.stopped()) }
+        match writer.send(rows, done) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.stopped()),
+            Err(source) => Err(StoreError::Io { path: writer.journal(), source }),
+        }
     }
 
     fn stopped(&self) -> StoreError {

@@ -1,12 +1,13 @@
 //! What was paid for: the SQLite store of runs, exchanges, attempts, records and scores.
 //!
 //! One process writes at a time, through one thread that commits in batches; any number may read. A write is
-//! acknowledged after its commit, so that neither a killed process nor a power cut loses what was acknowledged. The
-//! tables are documented in `docs/formats.md`.
+//! acknowledged after its commit, so that neither a killed process nor a power cut loses what was acknowledged; an
+//! exchange outlives its process from the moment it is handed over. The tables are documented in `docs/formats.md`.
 
 mod error;
 mod format;
 mod handle;
+mod journal;
 mod keys;
 mod read;
 mod rows;
@@ -16,5 +17,5 @@ mod writer;
 
 pub use error::StoreError;
 pub use format::MIGRATIONS;
-pub use handle::Store;
+pub use handle::{Queued, Store};
 pub use rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use blake3::Hash;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use zstd::bulk::Compressor;
 
 use super::StoreError;
@@ -191,13 +191,58 @@ impl Body {
 /// its batch, and compression does not burden the one thread that commits.
 #[derive(Debug)]
 pub(super) enum Row {
-    Run { manifest: Box<RunManifest>, json: String },
-    Exchange { exchange: Box<StoredExchange>, request: Body, response: Body, logprobs: Option<Logprobs> },
+    Run {
+        manifest: Box<RunManifest>,
+        json: String,
+    },
+    Exchange {
+        exchange: Box<StoredExchange>,
+        request: Body,
+        response: Body,
+        logprobs: Option<Logprobs>,
+        /// Whether there certainly is no other of its key.
+        is_new: bool,
+    },
     Attempt(Attempt),
-    Reserve { id: i64, run: String, key: ExchangeKey, usd: f64 },
-    Settle { id: i64, usd: f64 },
-    Probe { probe: Box<Probe>, findings: String },
+    Reserve {
+        id: i64,
+        run: String,
+        key: ExchangeKey,
+        usd: f64,
+    },
+    Settle {
+        id: i64,
+        usd: f64,
+    },
+    Probe {
+        probe: Box<Probe>,
+        findings: String,
+    },
     Record(Box<Record>),
+}
+
+/// What most rows are written with, made ready once for a batch.
+pub(super) struct Statements<'a> {
+    connection: &'a Connection,
+    exchange: CachedStatement<'a>,
+    record: CachedStatement<'a>,
+    score: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+        let exchange =
+            "INSERT OR IGNORE INTO exchanges (key, endpoint, model, request, short_request, response, short_response,
+                logprob, logprob_tokens, sent, milliseconds)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        Ok(Self {
+            connection,
+            exchange: connection.prepare_cached(exchange)?,
+            record: connection.prepare_cached(NEW_RECORD)?,
+            score: connection
+                .prepare_cached("INSERT INTO scores (record, position, scorer, value) VALUES (?1, ?2, ?3, ?4)")?,
+        })
+    }
 }
 
 impl Row {
@@ -217,7 +262,7 @@ impl Row {
                     return Err(StoreError::Unstorable { reason });
                 }
                 let (request, response) = (Body::of(&exchange.request)?, Body::of(&exchange.response)?);
-                Self::Exchange { exchange, request, response, logprobs }
+                Self::Exchange { exchange, request, response, logprobs, is_new: false }
             }
             Write::Attempt(attempt) => Self::Attempt(attempt),
             Write::Reserve { id, run, key, usd } => Self::Reserve { id, run, key, usd },
@@ -231,12 +276,25 @@ impl Row {
         })
     }
 
+    /// The exchange and its log-probability, where the row is one.
+    pub(super) fn exchange(&self) -> Option<(&StoredExchange, Option<Logprobs>)> {
+        match self {
+            Self::Exchange { exchange, logprobs, .. } => Some((exchange, *logprobs)),
+            _ => None,
+        }
+    }
+
     /// Writes the row, inside the transaction of its batch.
-    pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn insert(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
+        let connection = statements.connection;
         match self {
             Self::Run { manifest, json } => run(connection, manifest, json),
-            Self::Exchange { exchange, request, response, logprobs } => {
-                insert_exchange(connection, exchange, request, response, *logprobs)
+            Self::Exchange { exchange, request, response, logprobs, is_new } => {
+                // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
+                if !is_new && is_there(connection, &exchange.key)? {
+                    return Ok(());
+                }
+                insert_exchange(statements, exchange, request, response, *logprobs)
             }
             Self::Attempt(attempt) => insert_attempt(connection, attempt),
             Self::Reserve { id, run, key, usd } => {
@@ -252,7 +310,7 @@ impl Row {
                 let values = params![probe.endpoint, probe.identity, probe.model, probe.at, findings];
                 connection.prepare_cached(sql)?.execute(values).map(drop)
             }
-            Self::Record(record) => insert_record(connection, record),
+            Self::Record(record) => insert_record(statements, record),
         }
     }
 }
@@ -274,38 +332,31 @@ fn run(connection: &Connection, manifest: &RunManifest, json: &str) -> rusqlite:
     Ok(())
 }
 
+fn is_there(connection: &Connection, key: &ExchangeKey) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
+}
+
 fn insert_exchange(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     exchange: &StoredExchange,
     request: &Body,
     response: &Body,
     logprobs: Option<Logprobs>,
 ) -> rusqlite::Result<()> {
-    // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
-    if connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([exchange.key.0])? {
-        return Ok(());
-    }
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO exchanges
-                 (key, endpoint, model, request, short_request, response, short_response, logprob, logprob_tokens, sent,
-                 milliseconds)
-             VALUES (:key, :endpoint, :model, :request, :short_request, :response, :short_response, :logprob,
-                 :logprob_tokens, :sent, :milliseconds)",
-        )?
-        .execute(named_params! {
-            ":key": exchange.key.0,
-            ":endpoint": exchange.endpoint,
-            ":model": exchange.model,
-            ":request": request.id(connection)?,
-            ":short_request": request.short(),
-            ":response": response.id(connection)?,
-            ":short_response": response.short(),
-            ":logprob": logprobs.map(|logprobs| logprobs.sum),
-            ":logprob_tokens": logprobs.map(|logprobs| logprobs.tokens),
-            ":sent": exchange.sent,
-            ":milliseconds": signed(exchange.milliseconds),
-        })?;
+    let connection = statements.connection;
+    statements.exchange.execute(params![
+        exchange.key.0,
+        exchange.endpoint,
+        exchange.model,
+        request.id(connection)?,
+        request.short(),
+        response.id(connection)?,
+        response.short(),
+        logprobs.map(|logprobs| logprobs.sum),
+        logprobs.map(|logprobs| logprobs.tokens),
+        exchange.sent,
+        signed(exchange.milliseconds),
+    ])?;
     Ok(())
 }
 
@@ -316,56 +367,47 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Resul
     Ok(())
 }
 
-/// The columns of a record, each with the parameter of its name.
-const RECORD: &str = "(run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail, exchanges, method,
-        missing_mass, reply_tokens)
-    VALUES (:run, :task, :prompt, :family, :model, :sample, :repetition, :outcome, :answer, :target, :detail, :exchanges, :method,
-        :missing_mass, :reply_tokens)";
+/// A record, whose values are bound in the order of its columns, where there is none of its name.
+const NEW_RECORD: &str =
+    "INSERT INTO records (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail,
+        exchanges, method, missing_mass, reply_tokens)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
 
-fn insert_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> {
+/// The record of that name in its new form. It keeps its row's id, where a delete and an insert would leave the old scores behind.
+const CHANGED_RECORD: &str =
+    "UPDATE records SET family = ?4, outcome = ?8, answer = ?9, target = ?10, detail = ?11, exchanges = ?12,
+        method = ?13, missing_mass = ?14, reply_tokens = ?15
+    WHERE run = ?1 AND task = ?2 AND prompt = ?3 AND model = ?5 AND sample = ?6 AND repetition = ?7 RETURNING id";
+
+fn insert_record(statements: &mut Statements<'_>, record: &Record) -> rusqlite::Result<()> {
+    let connection = statements.connection;
     let exchanges: Vec<u8> = record.exchanges.iter().flat_map(|key| key.0).collect();
-    let tokens = record.reply_tokens.map(signed);
-    let values = named_params! {
-        ":run": record.run,
-        ":task": record.task,
-        ":prompt": record.prompt,
-        ":family": record.family,
-        ":model": record.model,
-        ":sample": record.sample,
-        ":repetition": record.repetition,
-        ":outcome": record.outcome.name(),
-        ":answer": record.answer,
-        ":target": record.target,
-        ":detail": record.detail,
-        ":exchanges": exchanges,
-        ":method": record.method.map(Scoring::name),
-        ":missing_mass": record.missing_mass,
-        ":reply_tokens": tokens,
+    let values = params![
+        record.run,
+        record.task,
+        record.prompt,
+        record.family,
+        record.model,
+        record.sample,
+        record.repetition,
+        record.outcome.name(),
+        record.answer,
+        record.target,
+        record.detail,
+        exchanges,
+        record.method.map(Scoring::name),
+        record.missing_mass,
+        record.reply_tokens.map(signed),
+    ];
+    let id = if statements.record.execute(values)? == 1 {
+        connection.last_insert_rowid()
+    } else {
+        let id = connection.prepare_cached(CHANGED_RECORD)?.query_row(values, |row| row.get::<_, i64>(0))?;
+        connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
+        id
     };
-    let id = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-    let new = connection
-        .prepare_cached(&format!("INSERT INTO records {RECORD} ON CONFLICT DO NOTHING RETURNING id"))?
-        .query_row(values, id)
-        .optional()?;
-    let id = match new {
-        Some(id) => id,
-        // An update in place keeps the row's id, where a delete and an insert would leave the old scores behind.
-        None => {
-            let sql = format!(
-                "INSERT INTO records {RECORD} ON CONFLICT (run, task, prompt, model, sample, repetition) DO UPDATE SET
-                 family = excluded.family, outcome = excluded.outcome, answer = excluded.answer, target = excluded.target,
-                 detail = excluded.detail, exchanges = excluded.exchanges, method = excluded.method,
-                 missing_mass = excluded.missing_mass, reply_tokens = excluded.reply_tokens RETURNING id"
-            );
-            let id = connection.prepare_cached(&sql)?.query_row(values, id)?;
-            connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
-            id
-        }
-    };
-    let mut insert =
-        connection.prepare_cached("INSERT INTO scores (record, position, scorer, value) VALUES (?1, ?2, ?3, ?4)")?;
     for (position, Score { scorer, value }) in (0_i64..).zip(&record.scores) {
-        insert.execute(params![id, position, scorer, value])?;
+        statements.score.execute(params![id, position, scorer, value])?;
     }
     Ok(())
 }

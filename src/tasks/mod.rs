@@ -3,6 +3,7 @@
 pub mod generators;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -63,7 +64,7 @@ pub fn draw(task: &Task, seed: u64, count: usize, shots: usize) -> Result<Sample
             }
             let test = rows.select(order.iter().copied().take(count))?;
             let shots = order.iter().rev().take(shots).filter_map(|place| rows.get(*place).transpose());
-            Ok(SampleSet { test, shots: shots.collect::<Result<_, _>>()? })
+            Ok(SampleSet { test, shots: shots.map(|shot| shot.map(Arc::unwrap_or_clone)).collect::<Result<_, _>>()? })
         }
         DataSource::Generator { name, parameters } => {
             let Some(generator) = find(name) else { return Err(too_few(0)) };
