@@ -362,7 +362,7 @@ async fn many_records_are_written_together_and_read_in_well_under_a_second() {
 
 const VICTIM: &str = "ONSET_TEST_STORE_TO_BE_KILLED";
 
-/// Not a test of its own: the process that the next test kills. It says what was acknowledged.
+/// Not a test of its own: a process that is killed. It says what was acknowledged.
 #[test]
 fn victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
@@ -373,11 +373,33 @@ fn victim() {
     }
 }
 
+/// The same, which says what was handed over and waits for no commit.
+#[test]
+fn hasty_victim() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let store = Store::open(Path::new(&path)).unwrap();
+    for number in 0.. {
+        drop(store.queue(vec![Write::Exchange(Box::new(exchange(number)))]).unwrap());
+        println!("acknowledged {number}");
+        // Several in the time of a commit, and several commits in that of the test.
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
 #[test]
 fn a_killed_process_loses_nothing_that_was_acknowledged() {
+    survives("store::tests::victim");
+}
+
+#[test]
+fn a_killed_process_loses_no_exchange_that_was_handed_over() {
+    survives("store::tests::hasty_victim");
+}
+
+fn survives(victim: &str) {
     let (_directory, path) = place();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::tests::victim", "--nocapture"])
+        .args(["--exact", victim, "--nocapture"])
         .env(VICTIM, &path)
         .stdout(Stdio::piped())
         .spawn()
@@ -395,4 +417,6 @@ fn a_killed_process_loses_nothing_that_was_acknowledged() {
     for number in acknowledged {
         assert_eq!(store.exchange(&key(number)).unwrap(), Some(exchange(number)));
     }
+    drop(store);
+    assert!(!super::journal::beside(&path).exists(), "nothing is left to be committed");
 }
