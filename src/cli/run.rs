@@ -253,20 +253,7 @@ pub(super) fn run(
             Some(progress) => Arc::new(progress),
             None => Arc::new(Silent),
         };
-        let (sender, stop) = watch::channel(false);
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("\ninterrupted: finishing the requests in flight (again to stop at once)");
-                // Nobody listens any more only when the run is over.
-                let _ = sender.send(true);
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    #[expect(clippy::exit, reason = "the user asked twice; whatever is committed stays committed")]
-                    std::process::exit(i32::from(exit::INTERRUPTED));
-                }
-            }
-            // Dropping the sender would look like a change to the other side.
-            std::future::pending::<()>().await;
-        });
+        let stop = interruptions().map_err(Problem::other)?;
         // Who asks nothing need not know whether the replies would be true.
         let there = store.record_count(&plan.run).map_err(Problem::other)?;
         if retry_failed || there < plan.len() {
@@ -318,6 +305,27 @@ pub(super) fn run(
     } else {
         exit::DONE
     })
+}
+
+/// Turns true when the user interrupts the run. Heard in a thread of its own, whatever the run is busy with.
+fn interruptions() -> std::io::Result<watch::Receiver<bool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (sender, stop) = watch::channel(false);
+    let listen = async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("\ninterrupted: finishing the requests in flight (again to stop at once)");
+            // Nobody listens any more only when the run is over.
+            let _ = sender.send(true);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                #[expect(clippy::exit, reason = "the user asked twice; whatever is committed stays committed")]
+                std::process::exit(i32::from(exit::INTERRUPTED));
+            }
+        }
+        // Dropping the sender would look like a change to the other side.
+        std::future::pending::<()>().await;
+    };
+    std::thread::Builder::new().name("onset-signals".to_owned()).spawn(move || runtime.block_on(listen))?;
+    Ok(stop)
 }
 
 /// What a run asks: all, or, where verdicts decide, what it asked by now, each cell to the end of its round.

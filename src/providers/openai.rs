@@ -1,6 +1,6 @@
 //! What the APIs that follow OpenAI's have in common.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::event_stream::{assemble, documents, is_in_pieces};
@@ -23,10 +23,16 @@ pub(super) struct Document {
 pub(super) struct Choice {
     error: Value,
     pub(super) finish_reason: Value,
+    /// None where there is no such field; a message may be null.
+    #[serde(deserialize_with = "some")]
     pub(super) message: Option<Value>,
     pub(super) text: Value,
     pub(super) logprobs: Value,
     pub(super) prompt_logprobs: Value,
+}
+
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// The one document of a response, with its first choice.

@@ -12,7 +12,7 @@ use crate::schema::{
     Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, RecordName, Request, Response, Score, Step,
     Turn, Wanted,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Queued, Store, StoreError, Write};
 use crate::{scorers, tools};
 
 /// Why a reply is not to be had.
@@ -31,8 +31,11 @@ pub enum Unreached {
 trait Source: Sync {
     /// Waits until nobody else is about the exchange.
     fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>>;
-    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>>;
+    /// The reply, and its commit where that is still under way.
+    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> Fetched<'a>;
 }
+
+type Fetched<'a> = BoxFuture<'a, Result<(Response, Option<Queued>), Unreached>>;
 
 /// Asks an endpoint.
 struct Asking<'a> {
@@ -48,7 +51,7 @@ impl Source for Asking<'_> {
         Box::pin(async move { Some(self.gateway.alone(key).await) })
     }
 
-    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
+    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> Fetched<'a> {
         Box::pin(async move {
             let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
             exchange.await.map_err(|error| match error {
@@ -72,7 +75,7 @@ impl Source for Nobody<'_> {
         Box::pin(std::future::ready(None))
     }
 
-    fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> BoxFuture<'a, Result<Response, Unreached>> {
+    fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> Fetched<'a> {
         let fate = self.store.fate(&self.plan.run, &self.name);
         Box::pin(std::future::ready(match fate.map(|fate| fate.and_then(|fate| fate.detail)) {
             Ok(Some(reason)) => Err(Unreached::Failed(reason)),
@@ -82,8 +85,19 @@ impl Source for Nobody<'_> {
     }
 }
 
-/// Leads the conversation of a unit, asking the endpoint for what the store does not have. No record comes of a unit whose
-/// endpoint or model turned out to be unusable, or that was stopped between two requests.
+/// What became of a record that was committed.
+#[derive(Debug)]
+pub struct Settled {
+    /// Its model.
+    pub model: String,
+    /// In a word.
+    pub outcome: Outcome,
+    /// Whether something went wrong.
+    pub has_detail: bool,
+}
+
+/// Leads the conversation of a unit, asking the endpoint for what the store does not have, and commits its record. No record comes
+/// of a unit whose endpoint or model turned out to be unusable, or that was stopped between two requests.
 ///
 /// # Errors
 /// When the store fails, or the samples cannot be read.
@@ -93,12 +107,30 @@ pub async fn converse(
     store: &Store,
     gateway: &Gateway,
     stop: &watch::Receiver<bool>,
-) -> Result<Option<Record>, RunError> {
+) -> Result<Option<Settled>, RunError> {
+    let Some(place) = gateway.place(stop).await else { return Ok(None) };
     let Some(parts) = plan.parts(unit)? else { return Ok(None) };
     // With one seed for all, repetitions would be the same text.
     let seed = plan.seed.wrapping_add(u64::from(parts.repetition));
     let source = Asking { gateway, model: &parts.model.name, seed, store, stop };
-    Conversation::new(plan, &parts, store, &source).lead().await
+    let mut queued = Vec::new();
+    let record = Conversation::new(plan, &parts, store, &source, &mut queued).lead().await?;
+    // What came outlives this process, and what waits for the disk holds up no request.
+    drop(place);
+    let settled = match record {
+        None => None,
+        Some(record) => {
+            let settled =
+                Settled { model: record.model.clone(), outcome: record.outcome, has_detail: record.detail.is_some() };
+            queued.push(store.queue(vec![Write::Record(Box::new(record))])?);
+            Some(settled)
+        }
+    };
+    // The last is committed last.
+    for queued in queued.into_iter().rev() {
+        queued.committed().await?;
+    }
+    Ok(settled)
 }
 
 /// Rebuilds a record from the store alone; none when a reply it needs was never had.
@@ -108,7 +140,7 @@ pub async fn converse(
 pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, RunError> {
     let Some(parts) = plan.parts(unit)? else { return Ok(None) };
     let source = Nobody { plan, name: parts.record_name(), store };
-    Conversation::new(plan, &parts, store, &source).lead().await
+    Conversation::new(plan, &parts, store, &source, &mut Vec::new()).lead().await
 }
 
 struct Conversation<'a> {
@@ -116,14 +148,22 @@ struct Conversation<'a> {
     parts: &'a Parts<'a>,
     store: &'a Store,
     source: &'a dyn Source,
+    /// Commits that are under way.
+    queued: &'a mut Vec<Queued>,
     exchanges: Vec<ExchangeKey>,
     /// Tokens of the longest reply.
     reply_tokens: Option<u64>,
 }
 
 impl<'a> Conversation<'a> {
-    fn new(plan: &'a Plan, parts: &'a Parts<'a>, store: &'a Store, source: &'a dyn Source) -> Self {
-        Self { plan, parts, store, source, exchanges: Vec::new(), reply_tokens: None }
+    fn new(
+        plan: &'a Plan,
+        parts: &'a Parts<'a>,
+        store: &'a Store,
+        source: &'a dyn Source,
+        queued: &'a mut Vec<Queued>,
+    ) -> Self {
+        Self { plan, parts, store, source, queued, exchanges: Vec::new(), reply_tokens: None }
     }
 
     async fn lead(mut self) -> Result<Option<Record>, RunError> {
@@ -209,7 +249,11 @@ impl<'a> Conversation<'a> {
         let _alone = self.source.alone(key).await;
         let response = match self.store.response(&key) {
             Ok(Some(response)) => response,
-            Ok(None) => self.source.fetch(key, request).await?,
+            Ok(None) => {
+                let (response, queued) = self.source.fetch(key, request).await?;
+                self.queued.extend(queued);
+                response
+            }
             Err(error) => return Err(Unreached::Store(error)),
         };
         if let (Wanted::Reply { .. }, Some(usage)) = (&request.wanted, response.usage) {

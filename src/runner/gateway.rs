@@ -16,7 +16,7 @@ use crate::schema::{
     Call, Class, Endpoint, ExchangeKey, FinishReason, Found, HttpResponse, Provider, Request, Response, Transport,
     TransportError, Usage, Wanted,
 };
-use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
+use crate::store::{Attempt, Queued, Store, StoreError, StoredExchange, Write};
 
 /// Bytes of a reply that an error message shows.
 const SHOWN: usize = 300;
@@ -64,7 +64,7 @@ pub struct Gateway {
     limiter: Arc<Limiter>,
     spending: Arc<Spending>,
     retries: Retries,
-    /// As many exchanges may be under way as requests may be in flight: one that waits to be tried again keeps its place.
+    /// As many conversations may be under way as requests may be in flight: one that waits to be tried again keeps its place.
     places: Semaphore,
     busy: Busy,
     requests: AtomicU64,
@@ -152,6 +152,14 @@ impl Gateway {
         self.unusable_models.lock().ok().and_then(|models| models.get(model).cloned())
     }
 
+    /// Waits for a place for a conversation; none when the run is being stopped or the endpoint cannot be used.
+    pub(super) async fn place(&self, stop: &watch::Receiver<bool>) -> Option<SemaphorePermit<'_>> {
+        let mut place = None;
+        // Nobody closes the semaphore.
+        self.unless_stopped(stop, async { place = self.places.acquire().await.ok() }).await;
+        place
+    }
+
     /// Waits until nobody else asks for the same exchange.
     pub(super) async fn alone(&self, key: ExchangeKey) -> Alone<'_> {
         self.busy.alone(key).await
@@ -202,7 +210,14 @@ impl Gateway {
             if let Ok(Some(response)) = store.response(&key) {
                 return Ok(response);
             }
-            self.exchange(key, model, &request, sampling.seed, store, stop).await.map_err(|error| match error {
+            let exchange = async {
+                let (response, queued) = self.exchange(key, model, &request, sampling.seed, store, stop).await?;
+                if let Some(queued) = queued {
+                    queued.committed().await?;
+                }
+                Ok(response)
+            };
+            exchange.await.map_err(|error| match error {
                 GatewayError::Rejected(reason) => Untried::Rejected(reason),
                 GatewayError::Store(error) => {
                     let words = error.to_string();
@@ -217,7 +232,7 @@ impl Gateway {
         failed.map_or(Ok(found.ok()), Err)
     }
 
-    /// Sends a request, trying again where that may help, and commits the exchange. Once `stop` is true, nothing is sent and
+    /// Sends a request, trying again where that may help, and hands the exchange to the store, whose commit may still be under way. Once `stop` is true, nothing is sent and
     /// nothing waited for but the reply to what was sent before.
     ///
     /// # Errors
@@ -230,13 +245,9 @@ impl Gateway {
         seed: u64,
         store: &Store,
         stop: &watch::Receiver<bool>,
-    ) -> Result<Response, GatewayError> {
+    ) -> Result<(Response, Option<Queued>), GatewayError> {
         let call = Call { endpoint: &self.endpoint, model, request, seed };
         let encoded = self.provider.encode(&call).map_err(GatewayError::Failed)?;
-        let mut place = None;
-        // Nobody closes the semaphore.
-        self.unless_stopped(stop, async { place = self.places.acquire().await.ok() }).await;
-        self.check(model, request, stop)?;
         let (mut failed, mut limited) = (0, 0);
         loop {
             let turn = self.turn(model, request, stop).await?;
@@ -270,8 +281,8 @@ impl Gateway {
                         let exchange =
                             StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
-                        self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store, place).await?;
-                        return Ok(response);
+                        let queued = self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store).await?;
+                        return Ok((response, queued));
                     }
                     Err((class, reason)) => (Some(http.status), class, reason),
                 },
@@ -292,7 +303,9 @@ impl Gateway {
                 Err(_) => Bill::Unknown,
             };
             let attempt = Attempt { key, at: sent, status, milliseconds, error: error.clone() };
-            self.pay(reservation, bill, Write::Attempt(attempt), store, None).await?;
+            if let Some(queued) = self.pay(reservation, bill, Write::Attempt(attempt), store).await? {
+                queued.committed().await?;
+            }
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
@@ -350,23 +363,18 @@ impl Gateway {
         Ok(reservation)
     }
 
-    /// Commits what came of a request, and what it cost. A place is given up as soon as nothing can be lost any more.
+    /// Keeps what came of a request, and commits what it cost; what cost nothing is about to be committed, and need not be waited for.
     async fn pay(
         &self,
         reservation: Option<Reservation>,
         bill: Bill,
         came: Write,
         store: &Store,
-        place: Option<SemaphorePermit<'_>>,
-    ) -> Result<(), StoreError> {
-        let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
-        let queued = store.queue(std::iter::once(came).chain(settlement).collect())?;
-        drop(place);
-        queued.committed().await?;
-        if let Some(reservation) = reservation {
-            self.spending.close(&reservation, bill);
-        }
-        Ok(())
+    ) -> Result<Option<Queued>, StoreError> {
+        let Some(reservation) = reservation else { return store.queue(vec![came]).map(Some) };
+        store.write(std::iter::once(came).chain(Spending::settle(&reservation, bill)).collect()).await?;
+        self.spending.close(&reservation, bill);
+        Ok(None)
     }
 
     /// The reply in a response, or what to make of one that holds none.
@@ -429,6 +437,9 @@ impl Gateway {
         }
         if let Some(reason) = self.unusable().or_else(|| self.unusable_model(model)) {
             return Err(GatewayError::Unusable(reason));
+        }
+        if self.spending.is_used_up(model) {
+            return Err(GatewayError::OverBudget("the budget has no room for such a request".to_owned()));
         }
         let failures = |failures: &HashMap<_, u32>| failures.get(&kind(model, request)).copied().unwrap_or_default();
         if wants_logprob(request) && self.failures.lock().is_ok_and(|list| failures(&list) >= GIVE_UP) {

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 
 use crate::plan::{Plan, Quota, Unit};
 use crate::schema::{Outcome, SamplesError};
-use crate::store::{Store, StoreError, Tally, Write};
+use crate::store::{Store, StoreError, Tally};
 
-pub use conversation::{Unreached, converse, rebuild};
+pub use conversation::{Settled, Unreached, converse, rebuild};
 pub use gateway::{Gateway, GatewayError, Retries};
 pub use limiter::{Limiter, Limits, Waiting};
 pub use probe::{identity, probe};
@@ -184,12 +184,7 @@ pub async fn run(
                 .map(|unit| {
                     let (plan, store, gateway, stop) =
                         (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
-                    tokio::spawn(async move {
-                        let Some(record) = converse(&plan, unit?, &store, &gateway, &stop).await? else { return Ok(None) };
-                        let settled = (record.model.clone(), record.outcome, record.detail.is_some());
-                        store.write(vec![Write::Record(Box::new(record))]).await?;
-                        Ok::<_, RunError>(Some(settled))
-                    })
+                    tokio::spawn(async move { converse(&plan, unit?, &store, &gateway, &stop).await })
                 })
                 .buffer_unordered(conversations);
             let mut tasks = std::pin::pin!(tasks);
@@ -206,7 +201,7 @@ pub async fn run(
                 let Some(finished) = finished else { break };
                 // A panic is a defect: let it surface as one, with its own message.
                 let finished = finished.unwrap_or_else(|join| std::panic::resume_unwind(join.into_panic()));
-                if let Some((model, outcome, has_detail)) = finished? {
+                if let Some(Settled { model, outcome, has_detail }) = finished? {
                     part.incomplete += usize::from(is_incomplete(outcome, has_detail));
                     *part.outcomes.entry(outcome).or_default() += 1;
                     observer.event(&Event::Settled { model, outcome });

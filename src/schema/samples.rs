@@ -63,7 +63,7 @@ impl Samples {
             drop(insert);
             transaction.commit().map_err(file)?;
         }
-        let rows = Rows { file: connection, recent: (0, Vec::new()) };
+        let rows = Rows { file: connection, recent: (usize::MAX, Vec::new()) };
         Ok(Self { rows: Some(Arc::new(Mutex::new(rows))), len })
     }
 

@@ -12,10 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::journal::{self, Journal};
-use super::keys::Keys;
+use super::keys::{Keys, Pending};
 use super::read;
 use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
-use super::writer::{Done, Told, Writer, commit};
+use super::writer::{Committed, Done, Writer, commit};
 use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
@@ -33,6 +33,8 @@ struct Inner {
     reader: Mutex<Connection>,
     /// Of a store that is written to, by nobody else, every exchange.
     keys: Option<Keys>,
+    /// The responses that are not committed yet: they are there for whoever asks.
+    pending: Arc<Pending>,
     path: PathBuf,
     _lock: Option<File>,
 }
@@ -42,7 +44,7 @@ struct Inner {
 #[must_use = "whether they were committed is known only when they are waited for"]
 pub struct Queued {
     store: Store,
-    receiver: tokio::sync::oneshot::Receiver<Told>,
+    receiver: tokio::sync::oneshot::Receiver<Committed>,
 }
 
 impl Queued {
@@ -52,7 +54,7 @@ impl Queued {
     /// When SQLite refuses.
     pub async fn committed(self) -> Result<(), StoreError> {
         match self.receiver.await {
-            Ok(told) => told.committed.clone().map_err(|error| StoreError::sqlite(&self.store.inner.path, error)),
+            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.store.inner.path, error)),
             Err(_) => Err(self.store.stopped()),
         }
     }
@@ -80,6 +82,7 @@ impl Store {
     /// [`Self::open`] with another list of migrations.
     pub(super) fn open_with(path: &Path, migrations: &[&str]) -> Result<Self, StoreError> {
         let lock = lock(path)?;
+        let is_new = !path.exists();
         inspect(path, newest(migrations))?;
         let sqlite = |error| StoreError::sqlite(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -106,7 +109,8 @@ impl Store {
         let beside = journal::beside(path);
         let io = |source| StoreError::Io { path: beside.clone(), source };
         let (mut journal, left) = Journal::open(beside.clone()).map_err(io)?;
-        if !left.is_empty() {
+        // What stands beside a store that is new was of one that is gone.
+        if !left.is_empty() && !is_new {
             // The last process was killed before it could commit them.
             let rows = left.into_iter().map(|exchange| Row::new(Write::Exchange(Box::new(exchange))));
             let rows = rows.collect::<Result<Vec<Row>, _>>()?;
@@ -114,9 +118,10 @@ impl Store {
         }
         journal.clear().map_err(io)?;
         let keys = read::keys(&reader).map_err(sqlite)?;
-        let writer =
-            Writer::start(connection, journal).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
-        Ok(Self::of(path, reader, Some((writer, keys)), Some(lock)))
+        let pending = Arc::new(Pending::default());
+        let writer = Writer::start(connection, journal, Arc::clone(&pending))
+            .map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
+        Ok(Self::of(path, reader, Some((writer, keys)), pending, Some(lock)))
     }
 
     /// Opens a store for reading, also while another process writes to it.
@@ -136,12 +141,18 @@ impl Store {
         if found < supported {
             return Err(StoreError::Older { path: path.to_path_buf(), found, supported });
         }
-        Ok(Self::of(path, reader, None, None))
+        Ok(Self::of(path, reader, None, Arc::default(), None))
     }
 
-    fn of(path: &Path, reader: Connection, writer: Option<(Writer, Keys)>, lock: Option<File>) -> Self {
+    fn of(
+        path: &Path,
+        reader: Connection,
+        writer: Option<(Writer, Keys)>,
+        pending: Arc<Pending>,
+        lock: Option<File>,
+    ) -> Self {
         let (writer, keys) = writer.unzip();
-        let inner = Inner { writer, reader: Mutex::new(reader), keys, path: path.to_path_buf(), _lock: lock };
+        let inner = Inner { writer, reader: Mutex::new(reader), keys, pending, path: path.to_path_buf(), _lock: lock };
         Self { inner: Arc::new(inner) }
     }
 
@@ -158,6 +169,9 @@ impl Store {
     pub fn response(&self, key: &ExchangeKey) -> Result<Option<Response>, StoreError> {
         if !self.may_have(key) {
             return Ok(None);
+        }
+        if let Some(response) = self.inner.pending.get(key) {
+            return Ok(Some(response));
         }
         self.read(|connection| read::response(connection, key))
     }
@@ -282,16 +296,20 @@ impl Store {
     /// # Errors
     /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
     pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
-        self.queue(items)?.committed().await
+        self.task(items, true)?.committed().await
     }
 
-    /// Hands over things that are written in one transaction, all of them or none. Exchanges outlive this process from here on.
+    /// The same for callers that go on meanwhile: the commit waits for others to share it. An exchange outlives this process from here on.
     ///
     /// # Errors
     /// When the store was opened for reading, when a thing cannot be stored, or when the system refuses.
     pub fn queue(&self, items: Vec<Write>) -> Result<Queued, StoreError> {
+        self.task(items, false)
+    }
+
+    fn task(&self, items: Vec<Write>, is_urgent: bool) -> Result<Queued, StoreError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.hand_over(items, Done::Task(sender))?;
+        self.hand_over(items, Done::Task { sender, is_urgent })?;
         Ok(Queued { store: self.clone(), receiver })
     }
 
@@ -317,7 +335,8 @@ impl Store {
         let mut rows = items.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
         for row in &mut rows {
             // Before it is committed, so that what is committed is never missed.
-            if let (Row::Exchange { exchange, is_new, .. }, Some(keys)) = (row, &self.inner.keys) {
+            if let (Row::Exchange { exchange, logprobs, is_new, .. }, Some(keys)) = (row, &self.inner.keys) {
+                self.inner.pending.add(exchange.key, Response { logprobs: *logprobs, ..exchange.response.clone() });
                 *is_new = !keys.add(&exchange.key);
             }
         }

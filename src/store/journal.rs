@@ -32,10 +32,17 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the journal at a path, with the exchanges that stand in it.
     pub(super) fn open(path: PathBuf) -> std::io::Result<(Self, Vec<StoredExchange>)> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let mut text = Vec::new();
         let end = file.read_to_end(&mut text)? as u64;
-        Ok((Self { path, file, begin: 0, end, is_needed: false }, exchanges(&text)))
+        let (left, unread) = exchanges(&text);
+        if unread > 0 {
+            // Perhaps a newer program wrote them, which reads them where they are set aside.
+            let aside = path.with_extension("replies.unread");
+            std::fs::copy(&path, &aside)?;
+            tracing::warn!("{unread} lines of {} are no exchanges; a copy is {}", path.display(), aside.display());
+        }
+        Ok((Self { path, file, begin: 0, end, is_needed: false }, left))
     }
 
     /// Writes exchanges down, and says where the last of them ends.
@@ -50,6 +57,7 @@ impl Journal {
         if let Err(error) = self.file.write_all(&lines) {
             // No half of a line may stand before the next one.
             self.file.set_len(self.end - self.begin)?;
+            self.file.seek(SeekFrom::End(0))?;
             return Err(error);
         }
         self.end += lines.len() as u64;
@@ -68,18 +76,21 @@ impl Journal {
         self.file.seek(SeekFrom::Start(before - self.begin))?;
         self.file.read_to_end(&mut rest)?;
         // Under another name first: at no moment is a line in neither file.
-        let new = self.path.with_extension("replies.new");
-        std::fs::write(&new, &rest)?;
-        std::fs::rename(&new, &self.path)?;
-        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        let beside = self.path.with_extension("replies.new");
+        let mut new = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&beside)?;
+        new.write_all(&rest)?;
+        std::fs::rename(&beside, &self.path)?;
+        self.file = new;
         self.begin = before;
         Ok(())
     }
 
     /// Takes out everything, which is committed.
     pub(super) fn clear(&mut self) -> std::io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
         self.begin = self.end;
-        self.file.set_len(0)
+        Ok(())
     }
 
     /// Keeps everything: some of it could not be committed.
@@ -108,18 +119,20 @@ fn write_line(lines: &mut Vec<u8>, exchange: &StoredExchange, logprobs: Option<L
     Ok(())
 }
 
-/// The exchanges of a text. The last line may have been cut off by the end of its process, and after a power cut anything may stand
-/// there: what is no exchange was never promised to be kept.
-fn exchanges(text: &[u8]) -> Vec<StoredExchange> {
-    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    lines
+/// The exchanges of a text, and the number of lines that are none, as after a power cut. The last line may have been cut off by the
+/// end of its process: that one was never promised to be kept.
+fn exchanges(text: &[u8]) -> (Vec<StoredExchange>, usize) {
+    let lines = || text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let left: Vec<StoredExchange> = lines()
         .filter_map(|line| {
             let (key, endpoint, model, request, mut response, bits, sent, milliseconds): Line =
                 serde_json::from_slice(line).ok()?;
             response.logprobs = bits.map(|(bits, tokens)| Logprobs { sum: f64::from_bits(bits), tokens });
             Some(StoredExchange { key, endpoint, model, request, response, sent, milliseconds })
         })
-        .collect()
+        .collect();
+    let unread = lines().count() - left.len();
+    (left, unread)
 }
 
 /// Where the journal of a store stands.
@@ -168,19 +181,19 @@ mod tests {
         let (mut journal, before) = Journal::open(path.clone()).unwrap();
         assert!(before.is_empty());
         let (one, two, three) = (exchange(1, 700_000), exchange(2, 400_000), exchange(3, 9));
-        let first = append(&mut journal, &[one.clone()]);
+        let first = append(&mut journal, std::slice::from_ref(&one));
         // Little is not worth the trouble.
         journal.forget(first).unwrap();
         assert_eq!(left(&path), [one]);
         let second = append(&mut journal, &[two.clone(), three.clone()]);
         journal.forget(first).unwrap();
         let four = exchange(4, 0);
-        let last = append(&mut journal, &[four.clone()]);
+        let last = append(&mut journal, std::slice::from_ref(&four));
         assert_eq!(left(&path), [two, three, four.clone()]);
         // All of it is forgotten at once, and what comes behind is kept.
         append(&mut journal, &[exchange(5, 1_000_000)]);
         journal.forget(journal.end).unwrap();
-        append(&mut journal, &[four.clone()]);
+        append(&mut journal, std::slice::from_ref(&four));
         assert_eq!(left(&path), [four]);
         assert!(first < second && second < last);
         journal.close().unwrap();
@@ -200,6 +213,7 @@ mod tests {
         for cut in [whole, whole + 20, text.len() - 1] {
             std::fs::write(&path, &text[..cut]).unwrap();
             assert_eq!(left(&path), [exchange(1, 5), exchange(2, 5)], "{cut}");
+            assert_eq!(std::fs::read(directory.path().join("onset.db.replies.unread")).unwrap(), text[..cut]);
         }
     }
 }

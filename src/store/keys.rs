@@ -1,8 +1,10 @@
-//! Which exchanges are certainly not stored: most lookups are for what was never asked, and need no disk.
+//! Which exchanges are certainly not stored, and which are about to be: most lookups are for what was never asked, and need no disk.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::schema::ExchangeKey;
+use crate::schema::{ExchangeKey, Response};
 
 /// Bits for each key that is there when the store is opened.
 const BITS_FOR_EACH: usize = 16;
@@ -41,6 +43,31 @@ impl Keys {
             let place = usize::try_from(hash / 64).ok()? % self.words.len();
             Some((self.words.get(place)?, 1 << (hash % 64)))
         })
+    }
+}
+
+/// Responses on their way to a commit.
+#[derive(Debug, Default)]
+pub(super) struct Pending(Mutex<HashMap<ExchangeKey, Response>>);
+
+impl Pending {
+    pub(super) fn add(&self, key: ExchangeKey, response: Response) {
+        // The first counts, as in the store.
+        self.lock().entry(key).or_insert(response);
+    }
+
+    pub(super) fn get(&self, key: &ExchangeKey) -> Option<Response> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Takes out what a commit has dealt with.
+    pub(super) fn remove<'a>(&self, keys: impl Iterator<Item = &'a ExchangeKey>) {
+        let mut pending = self.lock();
+        keys.for_each(|key| drop(pending.remove(key)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExchangeKey, Response>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

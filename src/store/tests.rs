@@ -360,6 +360,33 @@ async fn many_records_are_written_together_and_read_in_well_under_a_second() {
     assert!(took_one < Duration::from_secs(1), "{took_one:?}");
 }
 
+#[tokio::test]
+async fn what_was_handed_over_is_there_before_it_is_committed() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    let mut queued = Vec::new();
+    for number in 0..200 {
+        let mut asked = exchange(number);
+        asked.response.logprobs = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 1 });
+        queued.push(store.queue(vec![Write::Exchange(Box::new(asked.clone()))]).unwrap());
+        assert_eq!(store.response(&key(number)).unwrap(), Some(asked.response));
+    }
+    for queued in queued {
+        queued.committed().await.unwrap();
+    }
+    for number in 0..200 {
+        assert_eq!(store.response(&key(number)).unwrap().unwrap().logprobs.unwrap().tokens, 1);
+    }
+    drop(store);
+    // What stands beside a store that is gone is no reply of the next one.
+    let (mut journal, _) = super::journal::Journal::open(super::journal::beside(&path)).unwrap();
+    journal.append([(&exchange(7), None)].into_iter()).unwrap();
+    for file in ["onset.db", "onset.db-wal", "onset.db-shm"] {
+        drop(std::fs::remove_file(path.with_file_name(file)));
+    }
+    assert_eq!(Store::open(&path).unwrap().response(&key(7)).unwrap(), None);
+}
+
 const VICTIM: &str = "ONSET_TEST_STORE_TO_BE_KILLED";
 
 /// Not a test of its own: a process that is killed. It says what was acknowledged.

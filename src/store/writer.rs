@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::journal::Journal;
+use super::keys::Pending;
 use super::rows::{Row, Statements};
 
 /// What a batch came to; the error is shared by all of its writes.
@@ -28,39 +29,22 @@ struct Job {
 pub(super) enum Done {
     /// A thread.
     Thread(SyncSender<Committed>),
-    /// An asynchronous task.
-    Task(oneshot::Sender<Told>),
+    /// An asynchronous task, which does nothing else meanwhile where it is urgent.
+    Task {
+        /// Whom to tell.
+        sender: oneshot::Sender<Committed>,
+        /// Whether others cannot be waited for.
+        is_urgent: bool,
+    },
 }
 
-/// What tasks are told. To wake a task from another thread takes a call of the system: one is woken that way, and tells the next,
-/// whether it still listens or not.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) committed: Committed,
-    others: Vec<oneshot::Sender<Self>>,
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        for other in self.others.drain(..) {
-            // Who no longer listens drops it, and there are no others to be told.
-            drop(other.send(Self { committed: self.committed.clone(), others: Vec::new() }));
-        }
-    }
-}
-
-/// Tells everybody who waits for jobs.
-fn tell(jobs: impl IntoIterator<Item = Job>, committed: &Committed) {
-    let mut others = Vec::new();
+/// Tells everybody who waits for jobs; who no longer listens need not be told.
+fn tell(jobs: Vec<Job>, committed: &Committed) {
     for job in jobs {
         match job.done {
-            // Who no longer listens need not be told.
             Done::Thread(sender) => drop(sender.send(committed.clone())),
-            Done::Task(sender) => others.push(sender),
+            Done::Task { sender, .. } => drop(sender.send(committed.clone())),
         }
-    }
-    if let Some(first) = others.pop() {
-        drop(first.send(Told { committed: committed.clone(), others }));
     }
 }
 
@@ -78,11 +62,11 @@ fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
 
 impl Writer {
     /// Starts the thread, with a journal of which everything is committed.
-    pub(super) fn start(connection: Connection, journal: Journal) -> io::Result<Self> {
+    pub(super) fn start(connection: Connection, journal: Journal, pending: Arc<Pending>) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let journal = Arc::new(Mutex::new(journal));
         let shared = Arc::clone(&journal);
-        let work = move || work(connection, &queue, &shared);
+        let work = move || work(connection, &queue, &shared, &pending);
         let thread = std::thread::Builder::new().name("onset-store".to_owned()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), journal })
     }
@@ -90,7 +74,7 @@ impl Writer {
     /// Queues rows, whose exchanges outlive the process from here on; false when the thread is gone.
     ///
     /// # Errors
-    /// That of the journal.
+    /// That of the journal; the rows are queued all the same.
     pub(super) fn send(&self, rows: Vec<Row>, done: Done) -> io::Result<bool> {
         let mut exchanges = rows.iter().filter_map(Row::exchange).peekable();
         if exchanges.peek().is_none() {
@@ -98,8 +82,9 @@ impl Writer {
         }
         // Held until the job is queued, so that what stands before it in the journal also stands before it in the queue.
         let mut journal = lock(&self.journal);
-        let journaled = Some(journal.append(exchanges)?);
-        Ok(self.queue(Job { rows, done, journaled }))
+        let appended = journal.append(exchanges);
+        let is_queued = self.queue(Job { rows, done, journaled: appended.as_ref().ok().copied() });
+        appended.map(|_| is_queued)
     }
 
     fn queue(&self, job: Job) -> bool {
@@ -129,48 +114,50 @@ impl Drop for Writer {
     }
 }
 
-/// Shortest time from the beginning of a commit to that of the next, where tasks wait for it: what a commit costs beside its rows is then
-/// shared by more of them.
+/// Shortest time from the beginning of a commit to that of the next, where nothing in it is urgent: what a commit costs beside its rows is
+/// then shared by more of them.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it, and a lone write
-/// still waits for nothing.
-fn work(mut connection: Connection, queue: &Receiver<Job>, journal: &Mutex<Journal>) {
+/// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it.
+fn work(mut connection: Connection, queue: &Receiver<Job>, journal: &Mutex<Journal>, pending: &Pending) {
     let mut last: Option<Instant> = None;
     while let Ok(first) = queue.recv() {
-        // A thread that waits does nothing else.
-        if let (Done::Task(_), Some(last)) = (&first.done, last) {
+        if let (Done::Task { is_urgent: false, .. }, Some(last)) = (&first.done, last) {
             std::thread::sleep(PACE.saturating_sub(last.elapsed()));
         }
         last = Some(Instant::now());
         let mut batch = vec![first];
         batch.extend(queue.try_iter());
-        let journaled = batch.iter().filter_map(|job| job.journaled).max();
-        match commit(&mut connection, batch.iter().flat_map(|job| &job.rows)) {
+        let committed = commit(&mut connection, rows(&batch));
+        match &committed {
             // One by one, so that a job that cannot be written does not take the others with it.
             Err(_) if batch.len() > 1 => {
                 for job in batch {
                     let committed = commit(&mut connection, &job.rows);
-                    if committed.is_err() && job.journaled.is_some() {
-                        lock(journal).keep();
-                    }
-                    tell([job], &committed.map_err(Arc::new));
+                    finish(vec![job], committed, journal, pending);
                 }
             }
-            committed => {
-                match (&committed, journaled) {
-                    (Ok(()), Some(before)) => {
-                        if let Err(error) = lock(journal).forget(before) {
-                            tracing::warn!("the replies beside the store: {error}");
-                        }
-                    }
-                    (Err(_), Some(_)) => lock(journal).keep(),
-                    (_, None) => {}
-                }
-                tell(batch, &committed.map_err(Arc::new));
-            }
+            _ => finish(batch, committed, journal, pending),
         }
     }
+}
+
+fn rows(jobs: &[Job]) -> impl Iterator<Item = &Row> {
+    jobs.iter().flat_map(|job| &job.rows)
+}
+
+/// Ends jobs that came to the same.
+fn finish(jobs: Vec<Job>, committed: rusqlite::Result<()>, journal: &Mutex<Journal>, pending: &Pending) {
+    if let Some(before) = jobs.iter().filter_map(|job| job.journaled).max() {
+        let mut journal = lock(journal);
+        if committed.is_err() {
+            journal.keep();
+        } else if let Err(error) = journal.forget(before) {
+            tracing::warn!("{}: {error}", journal.path().display());
+        }
+    }
+    pending.remove(rows(&jobs).filter_map(Row::exchange).map(|(exchange, _)| &exchange.key));
+    tell(jobs, &committed.map_err(Arc::new));
 }
 
 /// Writes rows in one transaction.
