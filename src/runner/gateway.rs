@@ -281,8 +281,13 @@ impl Gateway {
                         let exchange =
                             StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
-                        let queued = self.pay(reservation, bill, Write::Exchange(Box::new(exchange)), store).await?;
-                        return Ok((response, queued));
+                        let came = Write::Exchange(Box::new(exchange));
+                        // What cost nothing that is accounted for need not be waited for.
+                        if reservation.is_none() {
+                            return Ok((response, Some(store.queue(vec![came])?)));
+                        }
+                        self.pay(reservation, bill, came, store).await?;
+                        return Ok((response, None));
                     }
                     Err((class, reason)) => (Some(http.status), class, reason),
                 },
@@ -295,6 +300,16 @@ impl Gateway {
                 (_, Err(TransportError::Timeout(_))) => Sign::Full(Duration::ZERO),
                 _ => Sign::Neutral,
             };
+            // Where the endpoint does not say how long, its quotas may.
+            let quotas = || result.as_ref().ok().and_then(|response| self.provider.allowance(response).longest());
+            let hold = match &class {
+                Class::RateLimited(after) if self.retries.most > 0 => after.or_else(quotas),
+                _ => None,
+            };
+            // Before the slot is free for another request, which would be turned away as well.
+            if let Some(hold) = hold {
+                self.limiter.hold(hold);
+            }
             self.limiter.done(turn, None, request, sign);
             tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, error, "attempt failed");
             let bill = match &result {
@@ -303,9 +318,7 @@ impl Gateway {
                 Err(_) => Bill::Unknown,
             };
             let attempt = Attempt { key, at: sent, status, milliseconds, error: error.clone() };
-            if let Some(queued) = self.pay(reservation, bill, Write::Attempt(attempt), store).await? {
-                queued.committed().await?;
-            }
+            self.pay(reservation, bill, Write::Attempt(attempt), store).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
@@ -314,16 +327,13 @@ impl Gateway {
                 Class::Fatal | Class::Refused => return Err(GatewayError::Failed(what)),
                 Class::RateLimited(_) if self.retries.most == 0 => return Err(GatewayError::Failed(what)),
                 // A limit says nothing about the request: it is bounded by time and uses up no retry.
-                Class::RateLimited(after) => {
+                Class::RateLimited(_) => {
                     if self.limited_for() > PATIENCE {
                         let minutes = PATIENCE.as_secs() / 60;
                         return Err(self.give_up(format!("{what} (everything limited for {minutes} minutes)")));
                     }
-                    // Where the endpoint does not say how long, its quotas may.
-                    let quotas = || result.as_ref().ok().and_then(|response| self.provider.allowance(response).longest());
-                    match after.or_else(quotas) {
-                        Some(after) => self.limiter.hold(after),
-                        None => self.unless_stopped(stop, tokio::time::sleep(self.backoff(limited))).await,
+                    if hold.is_none() {
+                        self.unless_stopped(stop, tokio::time::sleep(self.backoff(limited))).await;
                     }
                     limited += 1;
                 }
@@ -363,18 +373,14 @@ impl Gateway {
         Ok(reservation)
     }
 
-    /// Keeps what came of a request, and commits what it cost; what cost nothing is about to be committed, and need not be waited for.
-    async fn pay(
-        &self,
-        reservation: Option<Reservation>,
-        bill: Bill,
-        came: Write,
-        store: &Store,
-    ) -> Result<Option<Queued>, StoreError> {
-        let Some(reservation) = reservation else { return store.queue(vec![came]).map(Some) };
-        store.write(std::iter::once(came).chain(Spending::settle(&reservation, bill)).collect()).await?;
-        self.spending.close(&reservation, bill);
-        Ok(None)
+    /// Commits what came of a request, and what it cost.
+    async fn pay(&self, reservation: Option<Reservation>, bill: Bill, came: Write, store: &Store) -> Result<(), StoreError> {
+        let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
+        store.write(std::iter::once(came).chain(settlement).collect()).await?;
+        if let Some(reservation) = reservation {
+            self.spending.close(&reservation, bill);
+        }
+        Ok(())
     }
 
     /// The reply in a response, or what to make of one that holds none.

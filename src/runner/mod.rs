@@ -1,4 +1,4 @@
-//! Driving a plan: every unit a conversation, every exchange committed before it is scored.
+//! Driving a plan: every unit a conversation, every exchange kept before it is scored.
 
 mod alone;
 mod conversation;
