@@ -54,10 +54,11 @@ impl Journal {
         for (exchange, logprobs) in added {
             write_line(&mut lines, exchange, logprobs)?;
         }
+        // Wherever a failure before has left the file: no half of a line may stand before the next one, and none is overwritten.
+        let length = self.end - self.begin;
+        self.file.seek(SeekFrom::Start(length))?;
         if let Err(error) = self.file.write_all(&lines) {
-            // No half of a line may stand before the next one.
-            self.file.set_len(self.end - self.begin)?;
-            self.file.seek(SeekFrom::End(0))?;
+            self.file.set_len(length)?;
             return Err(error);
         }
         self.end += lines.len() as u64;
