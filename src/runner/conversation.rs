@@ -12,7 +12,7 @@ use crate::schema::{
     Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, RecordName, Request, Response, Score, Step,
     Turn, Wanted,
 };
-use crate::store::{Queued, Store, StoreError, Write};
+use crate::store::{Store, StoreError, Write};
 use crate::{scorers, tools};
 
 /// Why a reply is not to be had.
@@ -31,11 +31,11 @@ pub enum Unreached {
 trait Source: Sync {
     /// Waits until nobody else is about the exchange.
     fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>>;
-    /// The reply, and its commit where that is still under way.
+    /// The reply.
     fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> Fetched<'a>;
 }
 
-type Fetched<'a> = BoxFuture<'a, Result<(Response, Option<Queued>), Unreached>>;
+type Fetched<'a> = BoxFuture<'a, Result<Response, Unreached>>;
 
 /// Asks an endpoint.
 struct Asking<'a> {
@@ -85,7 +85,7 @@ impl Source for Nobody<'_> {
     }
 }
 
-/// What became of a record that was committed.
+/// What became of a record.
 #[derive(Debug)]
 pub struct Settled {
     /// Its model.
@@ -96,8 +96,8 @@ pub struct Settled {
     pub has_detail: bool,
 }
 
-/// Leads the conversation of a unit, asking the endpoint for what the store does not have, and commits its record. No record comes
-/// of a unit whose endpoint or model turned out to be unusable, or that was stopped between two requests.
+/// Leads the conversation of a unit, asking the endpoint for what the store does not have, and hands its record to the store. No record
+/// comes of a unit whose endpoint or model turned out to be unusable, or that was stopped between two requests.
 ///
 /// # Errors
 /// When the store fails, or the samples cannot be read.
@@ -108,29 +108,14 @@ pub async fn converse(
     gateway: &Gateway,
     stop: &watch::Receiver<bool>,
 ) -> Result<Option<Settled>, RunError> {
-    let Some(place) = gateway.place(stop).await else { return Ok(None) };
     let Some(parts) = plan.parts(unit)? else { return Ok(None) };
     // With one seed for all, repetitions would be the same text.
     let seed = plan.seed.wrapping_add(u64::from(parts.repetition));
     let source = Asking { gateway, model: &parts.model.name, seed, store, stop };
-    let mut queued = Vec::new();
-    let record = Conversation::new(plan, &parts, store, &source, &mut queued).lead().await?;
-    // What came outlives this process, and what waits for the disk holds up no request.
-    drop(place);
-    let settled = match record {
-        None => None,
-        Some(record) => {
-            let settled =
-                Settled { model: record.model.clone(), outcome: record.outcome, has_detail: record.detail.is_some() };
-            queued.push(store.queue(vec![Write::Record(Box::new(record))])?);
-            Some(settled)
-        }
-    };
-    // The last is committed last.
-    for queued in queued.into_iter().rev() {
-        queued.committed().await?;
-    }
-    Ok(settled)
+    let Some(record) = Conversation::new(plan, &parts, store, &source).lead().await? else { return Ok(None) };
+    let settled = Settled { model: record.model.clone(), outcome: record.outcome, has_detail: record.detail.is_some() };
+    store.queue(vec![Write::Record(Box::new(record))]).await?;
+    Ok(Some(settled))
 }
 
 /// Rebuilds a record from the store alone; none when a reply it needs was never had.
@@ -140,7 +125,7 @@ pub async fn converse(
 pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Record>, RunError> {
     let Some(parts) = plan.parts(unit)? else { return Ok(None) };
     let source = Nobody { plan, name: parts.record_name(), store };
-    Conversation::new(plan, &parts, store, &source, &mut Vec::new()).lead().await
+    Conversation::new(plan, &parts, store, &source).lead().await
 }
 
 struct Conversation<'a> {
@@ -148,22 +133,14 @@ struct Conversation<'a> {
     parts: &'a Parts<'a>,
     store: &'a Store,
     source: &'a dyn Source,
-    /// Commits that are under way.
-    queued: &'a mut Vec<Queued>,
     exchanges: Vec<ExchangeKey>,
     /// Tokens of the longest reply.
     reply_tokens: Option<u64>,
 }
 
 impl<'a> Conversation<'a> {
-    fn new(
-        plan: &'a Plan,
-        parts: &'a Parts<'a>,
-        store: &'a Store,
-        source: &'a dyn Source,
-        queued: &'a mut Vec<Queued>,
-    ) -> Self {
-        Self { plan, parts, store, source, queued, exchanges: Vec::new(), reply_tokens: None }
+    fn new(plan: &'a Plan, parts: &'a Parts<'a>, store: &'a Store, source: &'a dyn Source) -> Self {
+        Self { plan, parts, store, source, exchanges: Vec::new(), reply_tokens: None }
     }
 
     async fn lead(mut self) -> Result<Option<Record>, RunError> {
@@ -249,11 +226,7 @@ impl<'a> Conversation<'a> {
         let _alone = self.source.alone(key).await;
         let response = match self.store.response(&key) {
             Ok(Some(response)) => response,
-            Ok(None) => {
-                let (response, queued) = self.source.fetch(key, request).await?;
-                self.queued.extend(queued);
-                response
-            }
+            Ok(None) => self.source.fetch(key, request).await?,
             Err(error) => return Err(Unreached::Store(error)),
         };
         if let (Wanted::Reply { .. }, Some(usage)) = (&request.wanted, response.usage) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::alone::{Alone, Busy};
 use super::limiter::{Limiter, Sign, Turn, Waiting};
@@ -16,7 +16,7 @@ use crate::schema::{
     Call, Class, Endpoint, ExchangeKey, FinishReason, Found, HttpResponse, Provider, Request, Response, Transport,
     TransportError, Usage, Wanted,
 };
-use crate::store::{Attempt, Queued, Store, StoreError, StoredExchange, Write};
+use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
 
 /// Bytes of a reply that an error message shows.
 const SHOWN: usize = 300;
@@ -64,8 +64,6 @@ pub struct Gateway {
     limiter: Arc<Limiter>,
     spending: Arc<Spending>,
     retries: Retries,
-    /// As many conversations may be under way as requests may be in flight: one that waits to be tried again keeps its place.
-    places: Semaphore,
     busy: Busy,
     requests: AtomicU64,
     /// Whether anything came of a request but the news that there is no connection.
@@ -102,7 +100,6 @@ impl Gateway {
         spending: Arc<Spending>,
         retries: Retries,
     ) -> Self {
-        let places = Semaphore::new(limiter.most());
         Self {
             endpoint,
             provider,
@@ -110,7 +107,6 @@ impl Gateway {
             limiter,
             spending,
             retries,
-            places,
             busy: Busy::default(),
             requests: AtomicU64::new(0),
             is_there: AtomicBool::new(false),
@@ -150,14 +146,6 @@ impl Gateway {
     #[must_use]
     pub fn unusable_model(&self, model: &str) -> Option<String> {
         self.unusable_models.lock().ok().and_then(|models| models.get(model).cloned())
-    }
-
-    /// Waits for a place for a conversation; none when the run is being stopped or the endpoint cannot be used.
-    pub(super) async fn place(&self, stop: &watch::Receiver<bool>) -> Option<SemaphorePermit<'_>> {
-        let mut place = None;
-        // Nobody closes the semaphore.
-        self.unless_stopped(stop, async { place = self.places.acquire().await.ok() }).await;
-        place
     }
 
     /// Waits until nobody else asks for the same exchange.
@@ -210,13 +198,7 @@ impl Gateway {
             if let Ok(Some(response)) = store.response(&key) {
                 return Ok(response);
             }
-            let exchange = async {
-                let (response, queued) = self.exchange(key, model, &request, sampling.seed, store, stop).await?;
-                if let Some(queued) = queued {
-                    queued.committed().await?;
-                }
-                Ok(response)
-            };
+            let exchange = self.exchange(key, model, &request, sampling.seed, store, stop);
             exchange.await.map_err(|error| match error {
                 GatewayError::Rejected(reason) => Untried::Rejected(reason),
                 GatewayError::Store(error) => {
@@ -232,8 +214,7 @@ impl Gateway {
         failed.map_or(Ok(found.ok()), Err)
     }
 
-    /// Sends a request, trying again where that may help, and hands the exchange to the store: with the reply comes its commit, where that
-    /// is still under way. Once `stop` is true, nothing is sent and nothing waited for but the reply to what was sent before.
+    /// Sends a request, trying again where that may help, and hands the exchange to the store. Once `stop` is true, nothing is sent and nothing waited for but the reply to what was sent before.
     ///
     /// # Errors
     /// When no reply could be had, with what was sent and what came back.
@@ -245,7 +226,7 @@ impl Gateway {
         seed: u64,
         store: &Store,
         stop: &watch::Receiver<bool>,
-    ) -> Result<(Response, Option<Queued>), GatewayError> {
+    ) -> Result<Response, GatewayError> {
         let call = Call { endpoint: &self.endpoint, model, request, seed };
         let encoded = self.provider.encode(&call).map_err(GatewayError::Failed)?;
         let (mut failed, mut limited) = (0, 0);
@@ -283,11 +264,11 @@ impl Gateway {
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
                         let came = Write::Exchange(Box::new(exchange));
                         // What cost nothing that is accounted for need not be waited for.
-                        if reservation.is_none() {
-                            return Ok((response, Some(store.queue(vec![came])?)));
+                        match reservation {
+                            None => store.queue(vec![came]).await?,
+                            Some(_) => self.pay(reservation, bill, came, store).await?,
                         }
-                        self.pay(reservation, bill, came, store).await?;
-                        return Ok((response, None));
+                        return Ok(response);
                     }
                     Err((class, reason)) => (Some(http.status), class, reason),
                 },
@@ -463,6 +444,11 @@ impl Gateway {
 
     /// Waits for something; comes back early when the run is being stopped or the endpoint turns out to be unusable.
     async fn unless_stopped(&self, stop: &watch::Receiver<bool>, wait: impl Future<Output = ()>) {
+        let mut wait = std::pin::pin!(wait);
+        // Most waits are over at once.
+        if futures_util::poll!(&mut wait).is_ready() {
+            return;
+        }
         let (mut stop, mut unusable) = (stop.clone(), self.unusable.subscribe());
         let stopped = async {
             // Without a sender there is nobody who could stop the run.
@@ -471,8 +457,6 @@ impl Gateway {
             }
         };
         tokio::select! {
-            // Most waits are over at once.
-            biased;
             () = wait => {}
             () = stopped => {}
             _ = unusable.wait_for(Option::is_some) => {}

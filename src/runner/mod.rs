@@ -10,14 +10,14 @@ mod spending;
 mod width;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::plan::{Plan, Quota, Unit};
-use crate::schema::{Outcome, SamplesError};
+use crate::schema::{ModelEntry, Outcome, SamplesError};
 use crate::store::{Store, StoreError, Tally};
 
 pub use conversation::{Settled, Unreached, converse, rebuild};
@@ -38,7 +38,7 @@ pub enum Event {
         /// How many there are to be.
         planned: usize,
     },
-    /// A record was committed.
+    /// A record is there, on its way to a commit at least.
     Settled {
         /// The model.
         model: String,
@@ -67,8 +67,6 @@ pub trait Observer: Send + Sync {
     fn event(&self, event: &Event);
 }
 
-/// Conversations beside those whose requests are in flight, at least.
-const FEWEST_BEHIND: usize = 128;
 /// How often it is told what requests wait for.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -87,11 +85,29 @@ pub struct Summary {
     pub interrupted: bool,
 }
 
+impl Summary {
+    fn add(&mut self, part: Self) {
+        self.requests += part.requests;
+        self.incomplete += part.incomplete;
+        for (outcome, count) in part.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+        self.unusable.extend(part.unusable);
+    }
+}
+
 /// What a run may do.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Ask failed records again, and incomplete ones for what they lack.
     pub retry_failed: bool,
+}
+
+impl Options {
+    /// Whether a record stays as it is.
+    fn keeps(self, outcome: Outcome, has_detail: bool) -> bool {
+        !self.retry_failed || (outcome != Outcome::Failed && !is_incomplete(outcome, has_detail))
+    }
 }
 
 /// Why a run cannot go on.
@@ -127,11 +143,8 @@ pub async fn run(
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
     let mut resumed: BTreeMap<String, usize> = BTreeMap::new();
     let mut incomplete = 0;
-    let stays = move |outcome: Outcome, has_detail: bool| {
-        !options.retry_failed || (outcome != Outcome::Failed && !is_incomplete(outcome, has_detail))
-    };
     for Tally { model, outcome, has_detail, records } in store.tally(&plan.run)? {
-        if stays(outcome, has_detail) {
+        if options.keeps(outcome, has_detail) {
             incomplete += if is_incomplete(outcome, has_detail) { records } else { 0 };
             *outcomes.entry(outcome).or_default() += records;
             *resumed.entry(model).or_default() += records;
@@ -144,87 +157,114 @@ pub async fn run(
         let records = resumed.get(&model).copied().unwrap_or_default();
         observer.event(&Event::Begun { model, records, planned });
     }
-    // Asked of the store one by one: what is there may be more than fits the memory.
-    let is_pending = move |plan: &Plan, store: &Store, gateway: &Gateway, unit: Unit| -> Result<bool, RunError> {
-        if is_whole || plan.models.get(unit.model).is_none_or(|model| gateway.is_done_with(&model.name)) {
-            return Ok(false);
-        }
-        if is_new {
-            return Ok(true);
-        }
-        let Some(parts) = plan.parts(unit)? else { return Ok(false) };
-        let fate = store.fate(&plan.run, &parts.record_name())?;
-        Ok(fate.is_none_or(|fate| !stays(fate.outcome, fate.detail.is_some())))
-    };
-
-    // One stream per endpoint, so that a slow one holds up nobody else. Units are made as they are needed: memory does not
-    // grow with the number of samples.
+    // One queue per endpoint, so that a slow one holds up nobody else.
     let endpoints = gateways.into_iter().map(|(name, gateway)| {
-        let units = plan.units(&name, quota);
+        let units = Mutex::new(Box::new(plan.units(&name, quota)) as Units);
         let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
-        async move {
-            // Whose reply or record is being committed holds up no request.
-            let conversations = gateway.in_flight() + gateway.in_flight().max(FEWEST_BEHIND);
-            let tasks = futures_util::stream::iter(units)
-                .take_while(|_| {
-                    let go_on = !*stop.borrow() && gateway.unusable().is_none();
-                    async move { go_on }
-                })
-                .filter_map(|unit| {
-                    let unit = match is_pending(&plan, &store, &gateway, unit) {
-                        Ok(is_pending) => is_pending.then_some(Ok(unit)),
-                        Err(error) => Some(Err(error)),
-                    };
-                    async move {
-                        // Much may be there: signals must be heard while it is passed over.
-                        tokio::task::consume_budget().await;
-                        unit
-                    }
-                })
-                .map(|unit| {
-                    let (plan, store, gateway, stop) =
-                        (Arc::clone(&plan), store.clone(), Arc::clone(&gateway), stop.clone());
-                    tokio::spawn(async move { converse(&plan, unit?, &store, &gateway, &stop).await })
-                })
-                .buffer_unordered(conversations);
-            let mut tasks = std::pin::pin!(tasks);
-            let mut part = Summary::default();
-            let mut clock = tokio::time::interval(TELL_EVERY);
-            loop {
-                let finished = tokio::select! {
-                    finished = tasks.next() => finished,
-                    _ = clock.tick() => {
-                        observer.event(&Event::Waiting { endpoint: name.clone(), waiting: gateway.waiting() });
-                        continue;
-                    }
-                };
-                let Some(finished) = finished else { break };
-                // A panic is a defect: let it surface as one, with its own message.
-                let finished = finished.unwrap_or_else(|join| std::panic::resume_unwind(join.into_panic()));
-                if let Some(Settled { model, outcome, has_detail }) = finished? {
-                    part.incomplete += usize::from(is_incomplete(outcome, has_detail));
-                    *part.outcomes.entry(outcome).or_default() += 1;
-                    observer.event(&Event::Settled { model, outcome });
-                }
-            }
-            for (endpoint, reason) in gateway.all_unusable() {
-                observer.event(&Event::Unusable { endpoint: endpoint.clone(), reason: reason.clone() });
-                part.unusable.push((endpoint, reason));
-            }
-            part.requests = gateway.requests();
-            Ok::<_, RunError>(part)
-        }
+        let queue = Arc::new(Queue { plan, units, options, is_new, is_whole, store, gateway, stop, observer });
+        async move { queue.work_off(&name).await }
     });
     let mut summary = Summary { outcomes, incomplete, ..Summary::default() };
-    for finished in futures_util::future::join_all(endpoints).await {
-        let part: Summary = finished?;
-        summary.requests += part.requests;
-        summary.incomplete += part.incomplete;
-        for (outcome, count) in part.outcomes {
-            *summary.outcomes.entry(outcome).or_default() += count;
-        }
-        summary.unusable.extend(part.unusable);
+    for part in futures_util::future::join_all(endpoints).await {
+        summary.add(part?);
     }
+    store.settle().await?;
     summary.interrupted = *stop.borrow();
     Ok(summary)
+}
+
+type Units = Box<dyn Iterator<Item = Unit> + Send>;
+
+/// What is to be asked of one endpoint. Units are made as they are needed, so that memory does not grow with the number of samples.
+struct Queue {
+    plan: Arc<Plan>,
+    units: Mutex<Units>,
+    options: Options,
+    /// Whether there is no record yet.
+    is_new: bool,
+    /// Whether every record is there.
+    is_whole: bool,
+    store: Store,
+    gateway: Arc<Gateway>,
+    stop: watch::Receiver<bool>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Queue {
+    /// Leads as many conversations at a time as requests may be in flight: one that waits to be tried again keeps its place.
+    async fn work_off(self: Arc<Self>, name: &str) -> Result<Summary, RunError> {
+        let mut conversations = JoinSet::new();
+        for _ in 0..self.gateway.in_flight() {
+            conversations.spawn(Arc::clone(&self).converse());
+        }
+        let (mut summary, mut failed) = (Summary::default(), None);
+        let mut clock = tokio::time::interval(TELL_EVERY);
+        loop {
+            let part = tokio::select! {
+                part = conversations.join_next() => part,
+                _ = clock.tick() => {
+                    self.observer.event(&Event::Waiting { endpoint: name.to_owned(), waiting: self.gateway.waiting() });
+                    continue;
+                }
+            };
+            let Some(part) = part else { break };
+            // A panic is a defect: let it surface as one, with its own message.
+            let part = part.unwrap_or_else(|join| std::panic::resume_unwind(join.into_panic()));
+            match part {
+                Ok(part) => summary.add(part),
+                Err(error) => {
+                    // What is in flight is still waited for: it is paid for.
+                    *lock(&self.units) = Box::new(std::iter::empty());
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for (endpoint, reason) in self.gateway.all_unusable() {
+            self.observer.event(&Event::Unusable { endpoint: endpoint.clone(), reason: reason.clone() });
+            summary.unusable.push((endpoint, reason));
+        }
+        summary.requests = self.gateway.requests();
+        Ok(summary)
+    }
+
+    /// Leads one conversation after the other.
+    async fn converse(self: Arc<Self>) -> Result<Summary, RunError> {
+        let mut part = Summary::default();
+        while !*self.stop.borrow() && self.gateway.unusable().is_none() {
+            let Some(unit) = lock(&self.units).next() else { break };
+            if !self.is_pending(unit)? {
+                // Much may be there: others must be heard while it is passed over.
+                tokio::task::consume_budget().await;
+                continue;
+            }
+            let settled = converse(&self.plan, unit, &self.store, &self.gateway, &self.stop).await?;
+            if let Some(Settled { model, outcome, has_detail }) = settled {
+                part.incomplete += usize::from(is_incomplete(outcome, has_detail));
+                *part.outcomes.entry(outcome).or_default() += 1;
+                self.observer.event(&Event::Settled { model, outcome });
+            }
+        }
+        Ok(part)
+    }
+
+    /// Whether a unit is still to be asked. The store says so one by one: what is there may be more than fits the memory.
+    fn is_pending(&self, unit: Unit) -> Result<bool, RunError> {
+        let is_done = |model: &ModelEntry| self.gateway.is_done_with(&model.name);
+        if self.is_whole || self.plan.models.get(unit.model).is_none_or(is_done) {
+            return Ok(false);
+        }
+        if self.is_new {
+            return Ok(true);
+        }
+        let Some(parts) = self.plan.parts(unit)? else { return Ok(false) };
+        let fate = self.store.fate(&self.plan.run, &parts.record_name())?;
+        Ok(fate.is_none_or(|fate| !self.options.keeps(fate.outcome, fate.detail.is_some())))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,6 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::journal::{self, Journal};
-use super::keys::{Keys, Pending};
 use super::read;
 use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
 use super::writer::{Committed, Done, Writer, commit};
@@ -31,33 +30,8 @@ pub struct Store {
 struct Inner {
     writer: Option<Writer>,
     reader: Mutex<Connection>,
-    /// Of a store that is written to, by nobody else, every exchange.
-    keys: Option<Keys>,
-    /// The responses that are not committed yet: they are there for whoever asks.
-    pending: Arc<Pending>,
     path: PathBuf,
     _lock: Option<File>,
-}
-
-/// Things that are about to be committed.
-#[derive(Debug)]
-#[must_use = "whether they were committed is known only when they are waited for"]
-pub struct Queued {
-    store: Store,
-    receiver: tokio::sync::oneshot::Receiver<Committed>,
-}
-
-impl Queued {
-    /// Waits for the commit. Who stops waiting does not take the writes back.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub async fn committed(self) -> Result<(), StoreError> {
-        match self.receiver.await {
-            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.store.inner.path, error)),
-            Err(_) => Err(self.store.stopped()),
-        }
-    }
 }
 
 impl std::fmt::Debug for Store {
@@ -112,16 +86,14 @@ impl Store {
         // What stands beside a store that is new was of one that is gone.
         if !left.is_empty() && !is_new {
             // The last process was killed before it could commit them.
-            let rows = left.into_iter().map(|exchange| Row::new(Write::Exchange(Box::new(exchange))));
-            let rows = rows.collect::<Result<Vec<Row>, _>>()?;
-            commit(&mut connection, &rows).map_err(sqlite)?;
+            let left = rows(left.into_iter().map(|exchange| Write::Exchange(Box::new(exchange))).collect())?;
+            commit(&mut connection, &left).map_err(sqlite)?;
         }
         journal.clear().map_err(io)?;
         let keys = read::keys(&reader).map_err(sqlite)?;
-        let pending = Arc::new(Pending::default());
-        let writer = Writer::start(connection, journal, Arc::clone(&pending))
+        let writer = Writer::start(connection, journal, keys)
             .map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
-        Ok(Self::of(path, reader, Some((writer, keys)), pending, Some(lock)))
+        Ok(Self::of(path, reader, Some(writer), Some(lock)))
     }
 
     /// Opens a store for reading, also while another process writes to it.
@@ -141,18 +113,11 @@ impl Store {
         if found < supported {
             return Err(StoreError::Older { path: path.to_path_buf(), found, supported });
         }
-        Ok(Self::of(path, reader, None, Arc::default(), None))
+        Ok(Self::of(path, reader, None, None))
     }
 
-    fn of(
-        path: &Path,
-        reader: Connection,
-        writer: Option<(Writer, Keys)>,
-        pending: Arc<Pending>,
-        lock: Option<File>,
-    ) -> Self {
-        let (writer, keys) = writer.unzip();
-        let inner = Inner { writer, reader: Mutex::new(reader), keys, pending, path: path.to_path_buf(), _lock: lock };
+    fn of(path: &Path, reader: Connection, writer: Option<Writer>, lock: Option<File>) -> Self {
+        let inner = Inner { writer, reader: Mutex::new(reader), path: path.to_path_buf(), _lock: lock };
         Self { inner: Arc::new(inner) }
     }
 
@@ -167,11 +132,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn response(&self, key: &ExchangeKey) -> Result<Option<Response>, StoreError> {
-        if !self.may_have(key) {
-            return Ok(None);
-        }
-        if let Some(response) = self.inner.pending.get(key) {
-            return Ok(Some(response));
+        if let Some(writer) = &self.inner.writer {
+            if !writer.may_have(key) {
+                return Ok(None);
+            }
+            if let Some(exchange) = writer.pending(key) {
+                return exchange.response().map(Some);
+            }
         }
         self.read(|connection| read::response(connection, key))
     }
@@ -296,21 +263,31 @@ impl Store {
     /// # Errors
     /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
     pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
-        self.task(items, true)?.committed().await
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.hand_over(rows(items)?, Done::Task(sender))?;
+        self.committed(receiver.await.ok())
     }
 
-    /// The same for callers that go on meanwhile: the commit waits for others to share it. An exchange outlives this process from here on.
+    /// The same for callers that do not wait for the commit, which many then share; they wait only while very much is queued. An
+    /// exchange outlives this process from here on.
     ///
     /// # Errors
-    /// When the store was opened for reading, when a thing cannot be stored, or when the system refuses.
-    pub fn queue(&self, items: Vec<Write>) -> Result<Queued, StoreError> {
-        self.task(items, false)
+    /// When the store was opened for reading, when a thing cannot be stored, when the system refuses, or when something that was
+    /// queued before could not be committed.
+    pub async fn queue(&self, items: Vec<Write>) -> Result<(), StoreError> {
+        let rows = rows(items)?;
+        let writer = self.writer()?;
+        self.check(writer)?;
+        self.handed_over(writer.send_with_room(rows).await)
     }
 
-    fn task(&self, items: Vec<Write>, is_urgent: bool) -> Result<Queued, StoreError> {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.hand_over(items, Done::Task { sender, is_urgent })?;
-        Ok(Queued { store: self.clone(), receiver })
+    /// Waits until everything that was queued is committed.
+    ///
+    /// # Errors
+    /// When some of it could not be.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.write(Vec::new()).await?;
+        self.check(self.writer()?)
     }
 
     /// The same for callers that are not asynchronous.
@@ -319,32 +296,35 @@ impl Store {
     /// As for [`Self::write`].
     pub fn write_blocking(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.hand_over(items, Done::Thread(sender))?;
-        match receiver.recv() {
-            Ok(committed) => committed.map_err(|error| StoreError::sqlite(&self.inner.path, error)),
-            Err(_) => Err(self.stopped()),
-        }
+        self.hand_over(rows(items)?, Done::Thread(sender))?;
+        self.committed(receiver.recv().ok())
     }
 
-    fn may_have(&self, key: &ExchangeKey) -> bool {
-        self.inner.keys.as_ref().is_none_or(|keys| keys.may_have(key))
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.inner.writer.as_ref().ok_or_else(|| StoreError::ReadOnly { path: self.inner.path.clone() })
     }
 
-    fn hand_over(&self, items: Vec<Write>, done: Done) -> Result<(), StoreError> {
-        let Some(writer) = &self.inner.writer else { return Err(StoreError::ReadOnly { path: self.inner.path.clone() }) };
-        let mut rows = items.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
-        for row in &mut rows {
-            // Before it is committed, so that what is committed is never missed.
-            if let (Row::Exchange { exchange, logprobs, is_new, .. }, Some(keys)) = (row, &self.inner.keys) {
-                self.inner.pending.add(exchange.key, Response { logprobs: *logprobs, ..exchange.response.clone() });
-                *is_new = !keys.add(&exchange.key);
-            }
-        }
-        match writer.send(rows, done) {
+    /// Refuses to go on after something that nobody waited for could not be committed.
+    fn check(&self, writer: &Writer) -> Result<(), StoreError> {
+        writer.failed().map_or(Ok(()), |error| Err(StoreError::sqlite(&self.inner.path, error)))
+    }
+
+    fn hand_over(&self, rows: Vec<Row>, done: Done) -> Result<(), StoreError> {
+        self.handed_over(self.writer()?.send(rows, done))
+    }
+
+    fn handed_over(&self, is_queued: std::io::Result<bool>) -> Result<(), StoreError> {
+        match is_queued {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.stopped()),
-            Err(source) => Err(StoreError::Io { path: writer.journal(), source }),
+            Err(source) => Err(StoreError::Io { path: journal::beside(&self.inner.path), source }),
         }
+    }
+
+    /// What a commit came to; none when there is nobody left who could say.
+    fn committed(&self, committed: Option<Committed>) -> Result<(), StoreError> {
+        let committed = committed.ok_or_else(|| self.stopped())?;
+        committed.map_err(|error| StoreError::sqlite(&self.inner.path, error))
     }
 
     fn stopped(&self) -> StoreError {
@@ -356,6 +336,10 @@ impl Store {
         let connection = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
         query(&connection).map_err(|error| StoreError::sqlite(&self.inner.path, error))
     }
+}
+
+fn rows(items: Vec<Write>) -> Result<Vec<Row>, StoreError> {
+    items.into_iter().map(Row::new).collect()
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::rows::StoredExchange;
+use super::rows::{ExchangeRow, StoredExchange};
 use crate::schema::{ExchangeKey, Logprobs, Request, Response};
 
 /// Bytes from which on what is committed is taken out again.
@@ -25,6 +25,8 @@ pub(super) struct Journal {
     begin: u64,
     /// The place behind the last.
     end: u64,
+    /// Whether a write failed, which may have left a part of it behind the end.
+    is_torn: bool,
     /// Whether something that stands in it could not be committed: then all of it stays for the next process.
     is_needed: bool,
 }
@@ -32,7 +34,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the journal at a path, with the exchanges that stand in it.
     pub(super) fn open(path: PathBuf) -> std::io::Result<(Self, Vec<StoredExchange>)> {
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
         let mut text = Vec::new();
         let end = file.read_to_end(&mut text)? as u64;
         let (left, unread) = exchanges(&text);
@@ -42,25 +44,22 @@ impl Journal {
             std::fs::copy(&path, &aside)?;
             tracing::warn!("{unread} lines of {} are no exchanges; a copy is {}", path.display(), aside.display());
         }
-        Ok((Self { path, file, begin: 0, end, is_needed: false }, left))
+        Ok((Self { path, file, begin: 0, end, is_torn: false, is_needed: false }, left))
     }
 
     /// Writes exchanges down, and says where the last of them ends.
-    pub(super) fn append<'a>(
-        &mut self,
-        added: impl Iterator<Item = (&'a StoredExchange, Option<Logprobs>)>,
-    ) -> std::io::Result<u64> {
+    pub(super) fn append<'a>(&mut self, added: impl Iterator<Item = &'a ExchangeRow>) -> std::io::Result<u64> {
         let mut lines = Vec::new();
-        for (exchange, logprobs) in added {
-            write_line(&mut lines, exchange, logprobs)?;
+        for exchange in added {
+            write_line(&mut lines, exchange)?;
         }
-        // Wherever a failure before has left the file: no half of a line may stand before the next one, and none is overwritten.
-        let length = self.end - self.begin;
-        self.file.seek(SeekFrom::Start(length))?;
-        if let Err(error) = self.file.write_all(&lines) {
-            self.file.set_len(length)?;
-            return Err(error);
+        // No half of a line may stand before the next one.
+        if self.is_torn {
+            self.file.set_len(self.end - self.begin)?;
         }
+        self.is_torn = true;
+        self.file.write_all(&lines)?;
+        self.is_torn = false;
         self.end += lines.len() as u64;
         Ok(self.end)
     }
@@ -78,7 +77,9 @@ impl Journal {
         self.file.read_to_end(&mut rest)?;
         // Under another name first: at no moment is a line in neither file.
         let beside = self.path.with_extension("replies.new");
-        let mut new = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&beside)?;
+        let mut new = OpenOptions::new().create(true).read(true).append(true).open(&beside)?;
+        // What is left of an earlier one.
+        new.set_len(0)?;
         new.write_all(&rest)?;
         std::fs::rename(&beside, &self.path)?;
         self.file = new;
@@ -89,7 +90,6 @@ impl Journal {
     /// Takes out everything, which is committed.
     pub(super) fn clear(&mut self) -> std::io::Result<()> {
         self.file.set_len(0)?;
-        self.file.rewind()?;
         self.begin = self.end;
         Ok(())
     }
@@ -110,14 +110,17 @@ impl Journal {
     }
 }
 
-/// An exchange, whose response comes without its log-probability.
-fn write_line(lines: &mut Vec<u8>, exchange: &StoredExchange, logprobs: Option<Logprobs>) -> std::io::Result<()> {
-    let StoredExchange { key, endpoint, model, request, response, sent, milliseconds } = exchange;
+fn write_line(lines: &mut Vec<u8>, exchange: &ExchangeRow) -> std::io::Result<()> {
+    let ExchangeRow { key, endpoint, model, request, response, logprobs, sent, milliseconds } = exchange;
     let bits = logprobs.map(|logprobs| (logprobs.sum.to_bits(), logprobs.tokens));
-    let key = blake3::Hash::from_bytes(key.0).to_hex();
-    serde_json::to_writer(&mut *lines, &(key.as_str(), endpoint, model, request, response, bits, sent, milliseconds))?;
-    lines.push(b'\n');
-    Ok(())
+    write!(lines, "[\"{}\",", blake3::Hash::from_bytes(key.0).to_hex())?;
+    for name in [endpoint, model] {
+        serde_json::to_writer(&mut *lines, name)?;
+        lines.push(b',');
+    }
+    write!(lines, "{request},{response},")?;
+    serde_json::to_writer(&mut *lines, &bits)?;
+    writeln!(lines, ",\"{sent}\",{milliseconds}]")
 }
 
 /// The exchanges of a text, and the number of lines that are none, as after a power cut. The last line may have been cut off by the
@@ -162,13 +165,21 @@ mod tests {
         }
     }
 
+    /// Its row, with a log-probability that JSON does not know.
+    fn row(exchange: &StoredExchange) -> ExchangeRow {
+        let mut exchange = exchange.clone();
+        exchange.response.logprobs = NEVER;
+        ExchangeRow::new(exchange).unwrap()
+    }
+
     const NEVER: Option<Logprobs> = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 2 });
 
     fn append(journal: &mut Journal, exchanges: &[StoredExchange]) -> u64 {
-        journal.append(exchanges.iter().map(|exchange| (exchange, NEVER))).unwrap()
+        let rows: Vec<ExchangeRow> = exchanges.iter().map(row).collect();
+        journal.append(rows.iter()).unwrap()
     }
 
-    /// What the journal at a path holds, each with a log-probability that JSON does not know.
+    /// What the journal at a path holds, each with that log-probability.
     fn left(path: &Path) -> Vec<StoredExchange> {
         let mut left = Journal::open(path.to_path_buf()).unwrap().1;
         assert!(left.iter_mut().all(|exchange| exchange.response.logprobs.take() == NEVER));
@@ -206,11 +217,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("onset.db.replies");
         let mut text = Vec::new();
-        write_line(&mut text, &exchange(1, 5), NEVER).unwrap();
+        write_line(&mut text, &row(&exchange(1, 5))).unwrap();
         text.extend(b"\0\0\xff{\n");
-        write_line(&mut text, &exchange(2, 5), NEVER).unwrap();
+        write_line(&mut text, &row(&exchange(2, 5))).unwrap();
         let whole = text.len();
-        write_line(&mut text, &exchange(3, 5), NEVER).unwrap();
+        write_line(&mut text, &row(&exchange(3, 5))).unwrap();
         for cut in [whole, whole + 20, text.len() - 1] {
             std::fs::write(&path, &text[..cut]).unwrap();
             assert_eq!(left(&path), [exchange(1, 5), exchange(2, 5)], "{cut}");

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::schema::{ExchangeKey, Response};
+use super::rows::ExchangeRow;
+use crate::schema::ExchangeKey;
 
 /// Bits for each key that is there when the store is opened.
 const BITS_FOR_EACH: usize = 16;
@@ -46,17 +47,17 @@ impl Keys {
     }
 }
 
-/// Responses on their way to a commit.
+/// Exchanges on their way to a commit.
 #[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<HashMap<ExchangeKey, Response>>);
+pub(super) struct Pending(Mutex<HashMap<ExchangeKey, Arc<ExchangeRow>>>);
 
 impl Pending {
-    pub(super) fn add(&self, key: ExchangeKey, response: Response) {
+    pub(super) fn add(&self, exchange: Arc<ExchangeRow>) {
         // The first counts, as in the store.
-        self.lock().entry(key).or_insert(response);
+        self.lock().entry(exchange.key).or_insert(exchange);
     }
 
-    pub(super) fn get(&self, key: &ExchangeKey) -> Option<Response> {
+    pub(super) fn get(&self, key: &ExchangeKey) -> Option<Arc<ExchangeRow>> {
         self.lock().get(key).cloned()
     }
 
@@ -66,7 +67,7 @@ impl Pending {
         keys.for_each(|key| drop(pending.remove(key)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ExchangeKey, Response>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExchangeKey, Arc<ExchangeRow>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

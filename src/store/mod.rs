@@ -17,5 +17,5 @@ mod writer;
 
 pub use error::StoreError;
 pub use format::MIGRATIONS;
-pub use handle::{Queued, Store};
+pub use handle::Store;
 pub use rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};

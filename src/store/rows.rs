@@ -1,8 +1,8 @@
 //! What is written, and its form in the tables.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
-use blake3::Hash;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use zstd::bulk::Compressor;
 
@@ -141,54 +141,91 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// A JSON text, as it is stored.
+/// An exchange with its bodies as JSON texts.
 #[derive(Debug)]
-pub(super) enum Body {
-    /// As it is, in its exchange.
-    Short(String),
-    /// Compressed, and known by the hash of the text itself.
-    Long { hash: Hash, zstd: Vec<u8> },
+pub(super) struct ExchangeRow {
+    pub(super) key: ExchangeKey,
+    pub(super) endpoint: String,
+    pub(super) model: String,
+    pub(super) request: String,
+    /// Without its log-probability.
+    pub(super) response: String,
+    /// In columns of its own it can be queried, and survives exactly: JSON has no infinities, and its readers may round the last bit.
+    pub(super) logprobs: Option<Logprobs>,
+    pub(super) sent: String,
+    pub(super) milliseconds: u64,
 }
 
-impl Body {
-    fn of<T: serde::Serialize>(value: &T) -> Result<Self, StoreError> {
-        let unstorable = |error: &dyn std::fmt::Display| StoreError::Unstorable { reason: error.to_string() };
-        let json = serde_json::to_string(value).map_err(|error| unstorable(&error))?;
-        if json.len() < LONG {
-            return Ok(Self::Short(json));
+impl ExchangeRow {
+    pub(super) fn new(exchange: StoredExchange) -> Result<Self, StoreError> {
+        let StoredExchange { key, endpoint, model, request, mut response, sent, milliseconds } = exchange;
+        let logprobs = response.logprobs.take();
+        if logprobs.is_some_and(|logprobs| logprobs.sum.is_nan()) {
+            let reason = format!("the log-probability of exchange {key} is no number");
+            return Err(StoreError::Unstorable { reason });
         }
-        let zstd = COMPRESSOR.with_borrow_mut(|slot| {
-            let compressor = match slot {
-                Some(compressor) => compressor,
-                None => slot.insert(Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)?),
-            };
-            compressor.compress(json.as_bytes())
-        });
-        Ok(Self::Long { hash: blake3::hash(json.as_bytes()), zstd: zstd.map_err(|error| unstorable(&error))? })
+        let (request, response) = (json(&request)?, json(&response)?);
+        Ok(Self { key, endpoint, model, request, response, logprobs, sent, milliseconds })
     }
 
-    /// The text of a short body.
-    fn short(&self) -> Option<&str> {
-        if let Self::Short(text) = self { Some(text) } else { None }
+    /// The response, as it was.
+    pub(super) fn response(&self) -> Result<Response, StoreError> {
+        let unstorable = |error: serde_json::Error| StoreError::Unstorable { reason: error.to_string() };
+        let response: Response = serde_json::from_str(&self.response).map_err(unstorable)?;
+        Ok(Response { logprobs: self.logprobs, ..response })
     }
 
-    /// The id of a long body, which is added when it is not there.
-    fn id(&self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
-        let Self::Long { hash, zstd } = self else { return Ok(None) };
-        let hash = hash.as_bytes();
-        let found = connection
-            .prepare_cached("SELECT id FROM bodies WHERE hash = ?1")?
-            .query_row([hash], |row| row.get(0))
-            .optional()?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        connection.prepare_cached("INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)")?.insert(params![hash, zstd]).map(Some)
+    fn insert(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
+        let connection = statements.connection;
+        let (request, response) = (long_body(connection, &self.request)?, long_body(connection, &self.response)?);
+        let short = |id: Option<i64>, text| if id.is_none() { Some(text) } else { None };
+        statements.exchange.execute(params![
+            self.key.0,
+            self.endpoint,
+            self.model,
+            request,
+            short(request, &self.request),
+            response,
+            short(response, &self.response),
+            self.logprobs.map(|logprobs| logprobs.sum),
+            self.logprobs.map(|logprobs| logprobs.tokens),
+            self.sent,
+            signed(self.milliseconds),
+        ])?;
+        Ok(())
     }
 }
 
-/// A write in the form of its rows. Made where the write is asked for: what cannot be stored then fails alone, not with
-/// its batch, and compression does not burden the one thread that commits.
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Unstorable { reason: error.to_string() })
+}
+
+/// The id of a long text, which is compressed and added where it is not there; none of a short one, which stands in its exchange.
+fn long_body(connection: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
+    if text.len() < LONG {
+        return Ok(None);
+    }
+    let hash = blake3::hash(text.as_bytes());
+    let found = connection
+        .prepare_cached("SELECT id FROM bodies WHERE hash = ?1")?
+        .query_row([hash.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let zstd = COMPRESSOR.with_borrow_mut(|slot| {
+        let compressor = match slot {
+            Some(compressor) => compressor,
+            None => slot.insert(Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)?),
+        };
+        compressor.compress(text.as_bytes())
+    });
+    let zstd = zstd.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let sql = "INSERT INTO bodies (hash, zstd) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.insert(params![hash.as_bytes(), zstd]).map(Some)
+}
+
+/// A write in the form of its rows. Made where the write is asked for: what cannot be stored then fails alone, not with its batch.
 #[derive(Debug)]
 pub(super) enum Row {
     Run {
@@ -196,10 +233,7 @@ pub(super) enum Row {
         json: String,
     },
     Exchange {
-        exchange: Box<StoredExchange>,
-        request: Body,
-        response: Body,
-        logprobs: Option<Logprobs>,
+        exchange: Arc<ExchangeRow>,
         /// Whether there certainly is no other of its key.
         is_new: bool,
     },
@@ -249,39 +283,37 @@ impl Row {
     pub(super) fn new(write: Write) -> Result<Self, StoreError> {
         Ok(match write {
             Write::Run(manifest) => {
-                let json = serde_json::to_string(&manifest)
-                    .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+                let json = json(&manifest)?;
                 Self::Run { manifest, json }
             }
-            Write::Exchange(mut exchange) => {
-                // In columns of their own log-probabilities can be queried, and they survive exactly: JSON has no
-                // infinities, and its readers may round the last bit.
-                let logprobs = exchange.response.logprobs.take();
-                if logprobs.is_some_and(|logprobs| logprobs.sum.is_nan()) {
-                    let reason = format!("the log-probability of exchange {} is no number", exchange.key);
-                    return Err(StoreError::Unstorable { reason });
-                }
-                let (request, response) = (Body::of(&exchange.request)?, Body::of(&exchange.response)?);
-                Self::Exchange { exchange, request, response, logprobs, is_new: false }
-            }
+            Write::Exchange(exchange) => Self::Exchange { exchange: Arc::new(ExchangeRow::new(*exchange)?), is_new: false },
             Write::Attempt(attempt) => Self::Attempt(attempt),
             Write::Reserve { id, run, key, usd } => Self::Reserve { id, run, key, usd },
             Write::Settle { id, usd } => Self::Settle { id, usd },
             Write::Probe(probe) => {
-                let findings = serde_json::to_string(&probe.findings)
-                    .map_err(|error| StoreError::Unstorable { reason: error.to_string() })?;
+                let findings = json(&probe.findings)?;
                 Self::Probe { probe, findings }
             }
             Write::Record(record) => Self::Record(record),
         })
     }
 
-    /// The exchange and its log-probability, where the row is one.
-    pub(super) fn exchange(&self) -> Option<(&StoredExchange, Option<Logprobs>)> {
+    /// Bytes that it takes, roughly, where it is one of those that come by the thousand.
+    pub(super) fn length(&self) -> usize {
+        const OVERHEAD: usize = 512;
         match self {
-            Self::Exchange { exchange, logprobs, .. } => Some((exchange, *logprobs)),
-            _ => None,
+            Self::Exchange { exchange, .. } => OVERHEAD + exchange.request.len() + exchange.response.len(),
+            Self::Record(record) => {
+                let texts = [&record.answer, &record.detail].into_iter().flatten().map(String::len);
+                OVERHEAD + record.target.len() + texts.sum::<usize>()
+            }
+            _ => OVERHEAD,
         }
+    }
+
+    /// The exchange, where the row is one.
+    pub(super) fn exchange(&self) -> Option<&Arc<ExchangeRow>> {
+        if let Self::Exchange { exchange, .. } = self { Some(exchange) } else { None }
     }
 
     /// Writes the row, inside the transaction of its batch.
@@ -289,12 +321,12 @@ impl Row {
         let connection = statements.connection;
         match self {
             Self::Run { manifest, json } => run(connection, manifest, json),
-            Self::Exchange { exchange, request, response, logprobs, is_new } => {
+            Self::Exchange { exchange, is_new } => {
                 // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
                 if !is_new && is_there(connection, &exchange.key)? {
                     return Ok(());
                 }
-                insert_exchange(statements, exchange, request, response, *logprobs)
+                exchange.insert(statements)
             }
             Self::Attempt(attempt) => insert_attempt(connection, attempt),
             Self::Reserve { id, run, key, usd } => {
@@ -334,30 +366,6 @@ fn run(connection: &Connection, manifest: &RunManifest, json: &str) -> rusqlite:
 
 fn is_there(connection: &Connection, key: &ExchangeKey) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
-}
-
-fn insert_exchange(
-    statements: &mut Statements<'_>,
-    exchange: &StoredExchange,
-    request: &Body,
-    response: &Body,
-    logprobs: Option<Logprobs>,
-) -> rusqlite::Result<()> {
-    let connection = statements.connection;
-    statements.exchange.execute(params![
-        exchange.key.0,
-        exchange.endpoint,
-        exchange.model,
-        request.id(connection)?,
-        request.short(),
-        response.id(connection)?,
-        response.short(),
-        logprobs.map(|logprobs| logprobs.sum),
-        logprobs.map(|logprobs| logprobs.tokens),
-        exchange.sent,
-        signed(exchange.milliseconds),
-    ])?;
-    Ok(())
 }
 
 fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {

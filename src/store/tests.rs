@@ -364,27 +364,55 @@ async fn many_records_are_written_together_and_read_in_well_under_a_second() {
 async fn what_was_handed_over_is_there_before_it_is_committed() {
     let (_directory, path) = place();
     let store = Store::open(&path).unwrap();
-    let mut queued = Vec::new();
     for number in 0..200 {
         let mut asked = exchange(number);
         asked.response.logprobs = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 1 });
-        queued.push(store.queue(vec![Write::Exchange(Box::new(asked.clone()))]).unwrap());
+        store.queue(vec![Write::Exchange(Box::new(asked.clone()))]).await.unwrap();
         assert_eq!(store.response(&key(number)).unwrap(), Some(asked.response));
     }
-    for queued in queued {
-        queued.committed().await.unwrap();
-    }
+    store.settle().await.unwrap();
     for number in 0..200 {
         assert_eq!(store.response(&key(number)).unwrap().unwrap().logprobs.unwrap().tokens, 1);
     }
     drop(store);
     // What stands beside a store that is gone is no reply of the next one.
     let (mut journal, _) = super::journal::Journal::open(super::journal::beside(&path)).unwrap();
-    journal.append([(&exchange(7), None)].into_iter()).unwrap();
+    journal.append([&super::rows::ExchangeRow::new(exchange(7)).unwrap()].into_iter()).unwrap();
     for file in ["onset.db", "onset.db-wal", "onset.db-shm"] {
         drop(std::fs::remove_file(path.with_file_name(file)));
     }
     assert_eq!(Store::open(&path).unwrap().response(&key(7)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_nobody_waited_for_and_could_not_be_committed_is_told_to_the_next() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE scores").unwrap();
+    // Whatever else is in the batch is committed.
+    store.queue(vec![Write::Record(Box::new(record("a", 1)))]).await.unwrap();
+    store.queue(vec![Write::Exchange(Box::new(exchange(1)))]).await.unwrap();
+    let told = store.settle().await;
+    assert!(matches!(told, Err(StoreError::Sqlite { .. })), "{told:?}");
+    let refused = store.queue(vec![Write::Exchange(Box::new(exchange(2)))]).await;
+    assert!(matches!(refused, Err(StoreError::Sqlite { .. })), "{refused:?}");
+    drop(store);
+    assert_eq!(count(&path, "exchanges"), 1);
+}
+
+#[tokio::test]
+async fn whoever_hands_over_more_than_there_is_room_for_waits_and_loses_nothing() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    for number in 0..40 {
+        let mut large = exchange(number);
+        large.response.text = format!("{number}").repeat(1 << 20);
+        store.queue(vec![Write::Exchange(Box::new(large))]).await.unwrap();
+        assert!(store.response(&key(number)).unwrap().is_some());
+    }
+    store.settle().await.unwrap();
+    drop(store);
+    assert_eq!(count(&path, "exchanges"), 40);
 }
 
 const VICTIM: &str = "ONSET_TEST_STORE_TO_BE_KILLED";
@@ -401,12 +429,12 @@ fn victim() {
 }
 
 /// The same, which says what was handed over and waits for no commit.
-#[test]
-fn hasty_victim() {
+#[tokio::test]
+async fn hasty_victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let store = Store::open(Path::new(&path)).unwrap();
     for number in 0.. {
-        drop(store.queue(vec![Write::Exchange(Box::new(exchange(number)))]).unwrap());
+        store.queue(vec![Write::Exchange(Box::new(exchange(number)))]).await.unwrap();
         println!("acknowledged {number}");
         // Several in the time of a commit, and several commits in that of the test.
         std::thread::sleep(Duration::from_micros(100));
