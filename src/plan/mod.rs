@@ -230,20 +230,21 @@ impl Plan {
     /// When the samples cannot be read.
     pub fn run_in(&self, epoch: &str) -> Result<String, SamplesError> {
         let manifest = RunManifest { run: String::new(), epoch: epoch.to_owned(), ..self.manifest(String::new()) };
-        // Through a value, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide.
+        // Through a value, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide. Samples are
+        // kept in that order.
         let mut hash = blake3::Hasher::new();
-        let mut add = |before: &str, value: serde_json::Value, behind: &str| {
-            hash.update(before.as_bytes()).update(json_text(&value).as_bytes()).update(behind.as_bytes());
+        let mut add = |before: &str, text: &str, behind: &str| {
+            hash.update(before.as_bytes()).update(text.as_bytes()).update(behind.as_bytes());
         };
-        add("[", json!(manifest), if self.tasks.is_empty() { ",[" } else { "" });
+        add("[", &json_text(&json!(manifest)), if self.tasks.is_empty() { ",[" } else { "" });
         for (number, task) in self.tasks.iter().enumerate() {
             let start = if number == 0 { ",[[[" } else { ",[[" };
             // One by one: all of them may be more than fits the memory.
-            for (place, sample) in task.samples.test.iter().enumerate() {
-                add(if place == 0 { start } else { "," }, json!(sample?), "");
+            for (place, text) in task.samples.test.texts().enumerate() {
+                add(if place == 0 { start } else { "," }, &text?, "");
             }
             let start = if task.samples.test.is_empty() { start } else { "" };
-            add(&format!("{start}],"), json!(task.samples.shots), "]");
+            add(&format!("{start}],"), &json_text(&json!(task.samples.shots)), "]");
         }
         hash.update(b"]]");
         Ok(hash.finalize().to_hex().chars().take(12).collect())
@@ -318,11 +319,15 @@ impl Plan {
         // What is drawn is drawn again; a log-probability stays what it is.
         let repetition = if scoring.is_some() { 0 } else { parts.repetition };
         let ModelEntry { endpoint, name, weights, .. } = parts.model;
-        // By way of values, whose keys are in the order of the alphabet: that of the fields, which may change, must not decide what was
-        // paid for.
-        let before = [json!(endpoint), json!(name), json!(weights), json!(request)].map(|part| json_text(&part)).join(",");
-        let behind = [json!(scoring), json!(repetition), json!(self.epoch)].map(|part| json_text(&part)).join(",");
-        let sent = ["[", &before, ",", sampling, ",", &behind, "]"].concat();
+        // None of it has a name that is no text, so that all of it can be written.
+        let text = |written: Result<String, serde_json::Error>| written.unwrap_or_default();
+        let before = text(serde_json::to_string(&(endpoint, name, weights)));
+        let request = text(serde_json::to_string(request));
+        let behind = text(serde_json::to_string(&(scoring, repetition, &self.epoch)));
+        // All of it as one list.
+        let before = before.strip_suffix(']').unwrap_or_default();
+        let behind = behind.strip_prefix('[').unwrap_or_default();
+        let sent = [before, ",", &request, ",", sampling, ",", behind].concat();
         ExchangeKey(*blake3::hash(sent.as_bytes()).as_bytes())
     }
 

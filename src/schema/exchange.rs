@@ -1,32 +1,36 @@
 //! What is sent to a model and what comes back.
+//!
+//! A request is known by its text: it is written with the fields of its objects in the order of the alphabet, which is the one form in
+//! which it is hashed, kept and compared.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// A function call that a model asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
+    /// The arguments as the model wrote them: a JSON object, if it wrote them rightly.
+    pub arguments: String,
     /// The id by which its result is told apart from others; empty where the dialect has none.
     pub id: String,
     /// The tool.
     pub tool: String,
-    /// The arguments as the model wrote them: a JSON object, if it wrote them rightly.
-    pub arguments: String,
 }
 
 /// A tool as it is offered to a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolSpec {
-    /// The name.
-    pub name: String,
     /// What it does, for the model.
     pub about: String,
+    /// The name.
+    pub name: String,
     /// JSON schema of its arguments.
     pub parameters: Value,
 }
 
 /// One message of a chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "role", rename_all = "kebab-case")]
 pub enum Message {
     /// Standing instructions.
@@ -44,10 +48,10 @@ pub enum Message {
         /// The text.
         text: String,
         /// The function calls that it asked for.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default)]
         calls: Vec<ToolCall>,
         /// What the endpoint wants to see again beside the text, in its own form: signed thinking, as a rule.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         replay: Option<Value>,
     },
     /// What a function call gave.
@@ -61,6 +65,40 @@ pub enum Message {
         /// Whether it failed.
         is_error: bool,
     },
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        match self {
+            Self::System { text } => {
+                fields.serialize_entry("role", "system")?;
+                fields.serialize_entry("text", text)?;
+            }
+            Self::User { text } => {
+                fields.serialize_entry("role", "user")?;
+                fields.serialize_entry("text", text)?;
+            }
+            Self::Assistant { text, calls, replay } => {
+                if !calls.is_empty() {
+                    fields.serialize_entry("calls", calls)?;
+                }
+                if let Some(replay) = replay {
+                    fields.serialize_entry("replay", replay)?;
+                }
+                fields.serialize_entry("role", "assistant")?;
+                fields.serialize_entry("text", text)?;
+            }
+            Self::Tool { call, tool, output, is_error } => {
+                fields.serialize_entry("call", call)?;
+                fields.serialize_entry("is_error", is_error)?;
+                fields.serialize_entry("output", output)?;
+                fields.serialize_entry("role", "tool")?;
+                fields.serialize_entry("tool", tool)?;
+            }
+        }
+        fields.end()
+    }
 }
 
 impl Message {
@@ -253,6 +291,44 @@ impl Request {
         match &self.input {
             Input::Chat(chat) => chat.prefix.as_deref(),
             Input::Text(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::json_text;
+
+    #[test]
+    fn a_request_is_written_in_the_order_of_the_alphabet_and_read_again() {
+        let text = || "t\n\"".to_owned();
+        let call = ToolCall { arguments: text(), id: text(), tool: text() };
+        let replay = Some(json!({ "z": 1, "a": [{ "y": null, "b": 0.5 }] }));
+        let messages = vec![
+            Message::System { text: text() },
+            Message::User { text: text() },
+            Message::Assistant { text: text(), calls: Vec::new(), replay: None },
+            Message::Assistant { text: text(), calls: vec![call], replay },
+            Message::Tool { call: text(), tool: text(), output: text(), is_error: true },
+        ];
+        let tools =
+            vec![ToolSpec { about: text(), name: text(), parameters: json!({ "type": "object", "properties": {} }) }];
+        for input in
+            [Input::Text(text()), Input::Chat(Chat::default()), Input::Chat(Chat { messages, prefix: Some(text()), tools })]
+        {
+            for wanted in [
+                Wanted::Reply { max_tokens: 8, stop: vec![text()] },
+                Wanted::Logprob { continuation: text() },
+                Wanted::Options { options: vec![text(), text()] },
+            ] {
+                let request = Request { input: input.clone(), wanted };
+                let written = serde_json::to_string(&request).unwrap();
+                assert_eq!(written, json_text(&json!(request)));
+                assert_eq!(serde_json::from_str::<Request>(&written).unwrap(), request);
+            }
         }
     }
 }

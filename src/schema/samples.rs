@@ -1,25 +1,29 @@
-//! Samples in their order, kept in a temporary file of the system: memory does not grow with their number.
+//! Samples in their order, kept in temporary files of the system: memory does not grow with their number.
 //!
-//! The file is a private database of SQLite: it has no name, is gone with the process, and stays in memory while it is small.
+//! The files have no name, are gone with the process, and stay in memory while they are small.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::types::Type;
-use rusqlite::{Connection, params};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tempfile::SpooledTempFile;
 
 use super::task::Sample;
 
 /// Samples that are read at once where all are wanted.
 const TOGETHER: usize = 128;
+/// Bytes of a file that stays in memory.
+const SMALL: usize = 512 << 10;
+/// Bytes of a number in a file.
+const NUMBER: usize = size_of::<u64>();
 
-/// The temporary file of samples could not be written or read.
+/// A temporary file of samples could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the temporary file that holds samples: {0}")]
-pub struct SamplesError(Arc<rusqlite::Error>);
+pub struct SamplesError(Arc<io::Error>);
 
-impl From<rusqlite::Error> for SamplesError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<io::Error> for SamplesError {
+    fn from(error: io::Error) -> Self {
         Self(Arc::new(error))
     }
 }
@@ -32,7 +36,10 @@ pub struct Samples {
 }
 
 struct Rows {
-    file: Connection,
+    /// The JSON texts, one behind the other.
+    texts: SpooledTempFile,
+    /// Where each of them ends.
+    ends: SpooledTempFile,
     /// Those that were last read together, and the place of the first.
     recent: (usize, Vec<Arc<Sample>>),
 }
@@ -41,30 +48,14 @@ impl Samples {
     /// Keeps samples.
     ///
     /// # Errors
-    /// The first error among them, or that of the temporary file.
+    /// The first error among them, or that of a temporary file.
     pub fn keep<E: From<SamplesError>>(samples: impl IntoIterator<Item = Result<Sample, E>>) -> Result<Self, E> {
-        Self::keep_texts(samples.into_iter().map(|sample| {
-            let unwritable = |error| SamplesError::from(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
-            Ok(serde_json::to_string(&sample?).map_err(unwritable)?)
-        }))
-    }
-
-    fn keep_texts<E: From<SamplesError>>(texts: impl Iterator<Item = Result<String, E>>) -> Result<Self, E> {
-        let file = |error: rusqlite::Error| SamplesError::from(error);
-        let connection = open().map_err(file)?;
-        let mut len = 0;
-        {
-            let transaction = connection.unchecked_transaction().map_err(file)?;
-            let mut insert = transaction.prepare("INSERT INTO samples (id, sample) VALUES (?1, ?2)").map_err(file)?;
-            for text in texts {
-                insert.execute(params![row(len).map_err(file)?, text?]).map_err(file)?;
-                len += 1;
-            }
-            drop(insert);
-            transaction.commit().map_err(file)?;
+        let mut kept = Kept::default();
+        for sample in samples {
+            let text = serde_json::to_string(&sample?).map_err(|error| SamplesError::from(io::Error::from(error)))?;
+            kept.add(&text).map_err(SamplesError::from)?;
         }
-        let rows = Rows { file: connection, recent: (usize::MAX, Vec::new()) };
-        Ok(Self { rows: Some(Arc::new(Mutex::new(rows))), len })
+        Ok(kept.samples().map_err(SamplesError::from)?)
     }
 
     /// Those in the given places, in their order.
@@ -72,7 +63,16 @@ impl Samples {
     /// # Errors
     /// When a temporary file cannot be read or written, or a place is behind the last.
     pub fn select(&self, places: impl Iterator<Item = usize>) -> Result<Self, SamplesError> {
-        Self::keep_texts(places.map(|place| self.text(place)))
+        let mut kept = Kept::default();
+        for place in places {
+            let mut rows = self.rows().ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?;
+            kept.add(&rows.texts(place, 1)?.concat())?;
+        }
+        Ok(kept.samples()?)
+    }
+
+    fn rows(&self) -> Option<MutexGuard<'_, Rows>> {
+        self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many there are.
@@ -90,76 +90,95 @@ impl Samples {
     /// The sample in a place, counted from zero; none behind the last.
     ///
     /// # Errors
-    /// When the temporary file cannot be read.
+    /// When a temporary file cannot be read.
     pub fn get(&self, index: usize) -> Result<Option<Arc<Sample>>, SamplesError> {
-        let Some(rows) = self.rows.as_ref().filter(|_| index < self.len) else { return Ok(None) };
-        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut rows) = self.rows().filter(|_| index < self.len) else { return Ok(None) };
         // They are mostly asked for one after the other; whoever asks elsewhere is not made to read a whole block.
         if index.is_multiple_of(TOGETHER) && rows.recent.0 != index {
-            rows.recent = (index, rows.block(index)?.into_iter().map(Arc::new).collect());
+            let block = rows.texts(index, TOGETHER.min(self.len - index))?;
+            rows.recent = (index, block.iter().map(|text| parse(text).map(Arc::new)).collect::<Result<_, _>>()?);
         }
         let (first, recent) = &rows.recent;
         if let Some(sample) = index.checked_sub(*first).and_then(|place| recent.get(place)) {
             return Ok(Some(Arc::clone(sample)));
         }
-        Ok(Some(Arc::new(parse(&rows.text(index)?)?)))
+        Ok(Some(Arc::new(parse(&rows.texts(index, 1)?.concat())?)))
     }
 
-    /// The text of a sample.
-    fn text(&self, index: usize) -> Result<String, SamplesError> {
-        let rows = self.rows.as_ref().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        rows.lock().unwrap_or_else(PoisonError::into_inner).text(index)
+    /// All of them as JSON texts, their fields in the order of the alphabet.
+    pub fn texts(&self) -> impl Iterator<Item = Result<String, SamplesError>> + use<'_> {
+        (0..self.len).step_by(TOGETHER).flat_map(|first| {
+            let block = self.rows().map(|mut rows| rows.texts(first, TOGETHER.min(self.len - first)));
+            match block.unwrap_or_else(|| Ok(Vec::new())) {
+                Ok(texts) => texts.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error.into())],
+            }
+        })
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Result<Sample, SamplesError>> + use<'_> {
-        (0..self.len).step_by(TOGETHER).flat_map(|first| match self.block(first) {
-            Ok(samples) => samples.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
-        })
+        self.texts().map(|text| parse(&text?))
+    }
+}
+
+/// Samples that are being kept.
+struct Kept {
+    texts: BufWriter<SpooledTempFile>,
+    ends: BufWriter<SpooledTempFile>,
+    end: u64,
+    len: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        let file = || BufWriter::new(SpooledTempFile::new(SMALL));
+        Self { texts: file(), ends: file(), end: 0, len: 0 }
+    }
+}
+
+impl Kept {
+    fn add(&mut self, text: &str) -> io::Result<()> {
+        self.texts.write_all(text.as_bytes())?;
+        self.end += text.len() as u64;
+        self.len += 1;
+        self.ends.write_all(&self.end.to_le_bytes())
     }
 
-    fn block(&self, first: usize) -> Result<Vec<Sample>, SamplesError> {
-        let Some(rows) = &self.rows else { return Ok(Vec::new()) };
-        rows.lock().unwrap_or_else(PoisonError::into_inner).block(first)
+    fn samples(self) -> io::Result<Samples> {
+        let (texts, ends) = (self.texts.into_inner()?, self.ends.into_inner()?);
+        let rows = Rows { texts, ends, recent: (usize::MAX, Vec::new()) };
+        Ok(Samples { rows: Some(Arc::new(Mutex::new(rows))), len: self.len })
     }
 }
 
 impl Rows {
-    fn text(&self, index: usize) -> Result<String, SamplesError> {
-        let mut select = self.file.prepare_cached("SELECT sample FROM samples WHERE id = ?1")?;
-        Ok(select.query_row([row(index)?], |found| found.get(0))?)
-    }
-
-    /// Some that stand together: one question for each would take longer than the answers.
-    fn block(&self, first: usize) -> Result<Vec<Sample>, SamplesError> {
-        let mut select = self.file.prepare_cached("SELECT sample FROM samples WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
-        let mut found = select.query([row(first)?, row(first + TOGETHER - 1)?])?;
-        let mut samples = Vec::with_capacity(TOGETHER);
-        while let Some(row) = found.next()? {
-            samples.push(parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?);
-        }
-        Ok(samples)
+    /// Some texts that stand together: one question for each would take longer than the answers.
+    fn texts(&mut self, first: usize, count: usize) -> io::Result<Vec<String>> {
+        // The first begins where the one before it ends.
+        let before = usize::from(first > 0);
+        let mut ends = vec![0; (count + before) * NUMBER];
+        self.ends.seek(SeekFrom::Start(((first - before) * NUMBER) as u64))?;
+        self.ends.read_exact(&mut ends)?;
+        let mut ends = ends.as_chunks().0.iter().map(|end| u64::from_le_bytes(*end));
+        let begin = if before > 0 { ends.next().unwrap_or_default() } else { 0 };
+        let lengths: Vec<usize> = ends
+            .scan(begin, |begin, end| {
+                let length = end.checked_sub(std::mem::replace(begin, end))?;
+                usize::try_from(length).ok()
+            })
+            .collect();
+        let mut whole = vec![0; lengths.iter().sum()];
+        self.texts.seek(SeekFrom::Start(begin))?;
+        self.texts.read_exact(&mut whole)?;
+        let mut whole = whole.as_slice();
+        let texts = lengths.into_iter().map_while(|length| whole.split_off(..length));
+        texts.map(|text| String::from_utf8(text.to_owned()).map_err(io::Error::other)).collect()
     }
 }
 
 fn parse(text: &str) -> Result<Sample, SamplesError> {
-    let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
-    Ok(serde_json::from_str(text).map_err(unreadable)?)
-}
-
-fn open() -> rusqlite::Result<Connection> {
-    // No name: on disk as far as it does not fit the cache, and deleted when it is closed.
-    let connection = Connection::open("")?;
-    connection.execute_batch(
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; PRAGMA locking_mode = EXCLUSIVE;
-         CREATE TABLE samples (id INTEGER PRIMARY KEY, sample TEXT NOT NULL);",
-    )?;
-    Ok(connection)
-}
-
-fn row(index: usize) -> rusqlite::Result<i64> {
-    i64::try_from(index).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))
+    Ok(serde_json::from_str(text).map_err(io::Error::from)?)
 }
 
 impl std::fmt::Debug for Samples {
@@ -222,6 +241,10 @@ mod tests {
         assert!(kept.clone().iter().zip(0..).all(|(found, index)| found.unwrap() == sample(index)));
         let few = Samples::keep((0..9).map(|index| Ok::<_, SamplesError>(sample(index)))).unwrap();
         assert!(few != kept && few == few.clone() && few != Samples::default());
+        let texts: Result<Vec<String>, _> = few.texts().collect();
+        let alphabetical: Vec<String> =
+            (0..9).map(|index| crate::schema::json_text(&serde_json::json!(sample(index)))).collect();
+        assert_eq!(texts.unwrap(), alphabetical);
         let again: Samples = serde_json::from_str(&serde_json::to_string(&few).unwrap()).unwrap();
         assert_eq!(again, few);
     }

@@ -31,24 +31,24 @@ impl AnswerKind {
     }
 }
 
-/// One question with its reference answer.
+/// One question with its reference answer. Its fields stand in the order of the alphabet, which is the form in which it is hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
+    /// The reference answer.
+    pub answer: String,
+    /// The options of a multiple-choice question; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// What a tool would be asked, where there is something: an expression for a calculator, a command for `text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
     /// Name of the sample, unique within its task and stable for a seed.
     pub id: String,
     /// The question as it is put into a prompt.
     pub question: String,
-    /// The reference answer.
-    pub answer: String,
     /// Worked steps that lead to the answer, where the task has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<String>,
-    /// What a tool would be asked, where there is something: an expression for a calculator, a command for `text`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expression: Option<String>,
-    /// The options of a multiple-choice question; empty otherwise.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub choices: Vec<String>,
 }
 
 /// What a generator draws: a sample without a name, and the identity of the underlying problem.
