@@ -63,11 +63,10 @@ impl Provider for Gemini {
             "seed": call.seed % (1 << 31),
         }));
         if sampling.thinking_budget.is_some() || sampling.reasoning_effort.is_some() {
-            let mut thinking = Body::new(json!({
+            let thinking = Body::new(json!({
                 "thinkingBudget": sampling.thinking_budget, "thinkingLevel": sampling.reasoning_effort, "includeThoughts": true,
             }));
-            thinking.0.retain(|_, value| !value.is_null());
-            config.set("thinkingConfig", thinking.0);
+            config.nest("thinkingConfig", thinking, &[]);
         }
         match &call.request.wanted {
             Wanted::Reply { max_tokens, stop } => {
@@ -84,9 +83,8 @@ impl Provider for Gemini {
                 return Err("the Gemini API gives no log-probability of a given text".to_owned());
             }
         }
-        config.0.retain(|name, value| !value.is_null() && !sampling.omit.contains(name));
         let mut body = Body::new(json!({ "contents": contents(chat) }));
-        body.set("generationConfig", config.0);
+        body.nest("generationConfig", config, &sampling.omit);
         let system: Vec<Value> = chat
             .messages
             .iter()
@@ -218,11 +216,14 @@ fn contents(chat: &Chat) -> Vec<Value> {
             }
             Message::Tool { call, tool, output, is_error } => {
                 let name = if *is_error { "error" } else { "result" };
-                let mut function = Body::new(json!({ "name": tool, "response": { name: output } }));
-                if !call.is_empty() && !call.starts_with("example-") {
-                    function.set("id", call.as_str());
+                let mut function = json!({ "name": tool, "response": { name: output } });
+                if let Some(fields) = function.as_object_mut()
+                    && !call.is_empty()
+                    && !call.starts_with("example-")
+                {
+                    fields.insert("id".to_owned(), call.as_str().into());
                 }
-                add("user", vec![json!({ "functionResponse": function.0 })]);
+                add("user", vec![json!({ "functionResponse": function })]);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Provider for LlamaCpp {
         match &call.request.wanted {
             Wanted::Reply { max_tokens, stop } => {
                 body.set("n_predict", *max_tokens);
-                body.set("stop", stop.clone());
+                body.set("stop", stop);
             }
             Wanted::Logprob { continuation } => {
                 // A token has a byte at least, and the last one ends the sequence.

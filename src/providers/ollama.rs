@@ -74,12 +74,11 @@ impl Provider for Ollama {
         // Two bytes a token are few; a power of two, so that the model is not loaded anew for every prompt.
         let context = (call.request.input.length() / 2 + reply_tokens as usize).next_power_of_two();
         settings.set("num_ctx", context.max(LEAST_CONTEXT));
-        settings.0.retain(|name, value| !value.is_null() && !sampling.omit.contains(name));
-        body.set("options", settings.0);
+        body.nest("options", settings, &sampling.omit);
         body.set(
             "think",
-            sampling.reasoning_effort.as_deref().map_or(Value::Null, |effort| match effort {
-                "none" => false.into(),
+            sampling.reasoning_effort.as_deref().map(|effort| match effort {
+                "none" => Value::from(false),
                 effort => effort.into(),
             }),
         );

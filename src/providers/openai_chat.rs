@@ -13,13 +13,15 @@
 //! # Reference
 //! OpenAI API reference, Chat; vLLM, SGLang, llama.cpp, TGI, OpenRouter and Azure for what they add.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::openai::{call, calls, document, finish, first_tokens, options, prompt_logprobs, text, usage};
 use super::{Body, status, tidy};
 use crate::schema::{
-    Allowance, Call, Chat, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring,
-    Wanted,
+    Allowance, Call, Class, FinishReason, HttpRequest, HttpResponse, Input, Message, Provider, Response, Scoring, Wanted,
 };
 
 /// Most alternatives that a first token is given with.
@@ -68,22 +70,22 @@ impl Provider for OpenAiChat {
             return Err("a chat endpoint takes messages".to_owned());
         };
         let (dialect, sampling) = (call.endpoint.dialect.as_str(), &call.endpoint.sampling);
-        let mut body = Body::new(json!({
-            "model": call.model, "temperature": sampling.temperature, "top_p": sampling.top_p, "seed": call.seed,
-        }));
-        let effort = json!(sampling.reasoning_effort);
+        let mut body = Body::default();
+        body.set("model", call.model);
+        body.set("temperature", sampling.temperature);
+        body.set("top_p", sampling.top_p);
+        body.set("seed", call.seed);
+        let effort = &sampling.reasoning_effort;
         match dialect {
             "azure" => {
                 body.set("model", Value::Null);
                 body.set("reasoning_effort", effort);
             }
             "openrouter" => {
-                let mut reasoning = json!({ "effort": effort, "max_tokens": sampling.thinking_budget });
-                if let Some(fields) = reasoning.as_object_mut() {
-                    fields.retain(|_, value| !value.is_null());
+                if effort.is_some() || sampling.thinking_budget.is_some() {
+                    let reasoning = Body::new(json!({ "effort": effort, "max_tokens": sampling.thinking_budget }));
+                    body.nest("reasoning", reasoning, &[]);
                 }
-                let is_asked = reasoning.as_object().is_some_and(|fields| !fields.is_empty());
-                body.set("reasoning", if is_asked { reasoning } else { Value::Null });
             }
             "vllm" => {
                 body.set("reasoning_effort", effort);
@@ -100,7 +102,7 @@ impl Provider for OpenAiChat {
         match &call.request.wanted {
             Wanted::Reply { max_tokens, stop } => {
                 body.set(limit, *max_tokens);
-                body.set("stop", (!stop.is_empty()).then(|| stop.clone()));
+                body.set("stop", (!stop.is_empty()).then_some(stop));
                 if !chat.tools.is_empty() {
                     body.set("tools", chat.tools.iter().map(tool).collect::<Vec<_>>());
                 }
@@ -119,11 +121,11 @@ impl Provider for OpenAiChat {
                 return Err(format!("the dialect `{dialect}` gives no log-probability of a given text"));
             }
         }
-        let mut messages = messages(chat);
+        let mut messages: Vec<Said<'_>> = chat.messages.iter().map(Said::of).collect();
         if let Some(prefix) = begun
             && matches!(dialect, "vllm" | "sglang" | "llama-cpp" | "openrouter")
         {
-            messages.push(json!({ "role": "assistant", "content": prefix }));
+            messages.push(Said::plain("assistant", prefix));
             if matches!(dialect, "vllm" | "sglang") {
                 body.set("continue_final_message", true);
             }
@@ -181,17 +183,32 @@ impl Provider for OpenAiChat {
     }
 }
 
-fn messages(chat: &Chat) -> Vec<Value> {
-    let message = |message: &Message| match message {
-        Message::System { text } => json!({ "role": "system", "content": text }),
-        Message::User { text } => json!({ "role": "user", "content": text }),
-        Message::Assistant { text, calls, .. } if calls.is_empty() => json!({ "role": "assistant", "content": text }),
-        Message::Assistant { text, calls, .. } => {
-            json!({ "role": "assistant", "content": text, "tool_calls": calls.iter().map(call).collect::<Vec<_>>() })
+/// A message, its fields in the order of the alphabet.
+#[derive(Default, Serialize)]
+struct Said<'a> {
+    content: Cow<'a, str>,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+}
+
+impl<'a> Said<'a> {
+    fn of(message: &'a Message) -> Self {
+        match message {
+            Message::System { text } => Self::plain("system", text),
+            Message::User { text } => Self::plain("user", text),
+            Message::Assistant { text, calls, .. } => {
+                Self { tool_calls: calls.iter().map(call).collect(), ..Self::plain("assistant", text) }
+            }
+            Message::Tool { call, output, .. } => Self { tool_call_id: Some(call), ..Self::plain("tool", output) },
         }
-        Message::Tool { call, output, .. } => json!({ "role": "tool", "tool_call_id": call, "content": output }),
-    };
-    chat.messages.iter().map(message).collect()
+    }
+
+    fn plain(role: &'static str, content: impl Into<Cow<'a, str>>) -> Self {
+        Self { content: content.into(), role, ..Self::default() }
+    }
 }
 
 fn tool(tool: &crate::schema::ToolSpec) -> Value {

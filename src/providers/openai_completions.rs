@@ -72,7 +72,7 @@ impl Provider for OpenAiCompletions {
         match &call.request.wanted {
             Wanted::Reply { max_tokens, stop } => {
                 body.set("max_tokens", *max_tokens);
-                body.set("stop", (!stop.is_empty()).then(|| stop.clone()));
+                body.set("stop", (!stop.is_empty()).then_some(stop));
             }
             Wanted::Logprob { continuation } => {
                 body.set("prompt", format!("{text}{continuation}"));

@@ -26,22 +26,21 @@ use crate::schema::{AnswerKind, Judged, Need, ScoreRange, Scorer};
 
 pub(super) struct EditDistance;
 
-/// Wagner and Fischer 1974, one row at a time. Time: O(length(a) length(b)).
+/// Wagner and Fischer 1974, in the memory of one row. Time: O(length(a) length(b)).
 pub(super) fn levenshtein(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (index, from) in a.iter().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = Vec::with_capacity(row.len());
-        next.push(left);
-        for (to, &above) in b.iter().zip(row.iter().skip(1)) {
+    let (mut first, mut rest): (usize, Vec<usize>) = (0, (1..=b.len()).collect());
+    for from in a {
+        let mut diagonal = first;
+        first += 1;
+        let mut left = first;
+        for (place, to) in rest.iter_mut().zip(b) {
+            let above = *place;
             left = (diagonal + usize::from(from != to)).min(above + 1).min(left + 1);
             diagonal = above;
-            next.push(left);
+            *place = left;
         }
-        row = next;
     }
-    row.last().copied().unwrap_or_default()
+    rest.last().copied().unwrap_or(first)
 }
 
 impl Scorer for EditDistance {

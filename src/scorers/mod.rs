@@ -48,6 +48,8 @@ fn canonical(text: &str, kind: AnswerKind) -> String {
     // What is ASCII is composed already.
     let text: String = if text.is_ascii() { text.to_owned() } else { text.nfc().collect() };
     match kind {
+        // Most answers are, and would be read and written for nothing.
+        AnswerKind::Number if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => text,
         AnswerKind::Number => Decimal::parse(&text).map_or(text, |number| number.written()),
         AnswerKind::Choice => text.to_lowercase(),
         AnswerKind::Text => text,
