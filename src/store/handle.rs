@@ -277,8 +277,9 @@ impl Store {
     pub async fn queue(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let rows = rows(items)?;
         let writer = self.writer()?;
-        self.check(writer)?;
-        self.handed_over(writer.send_with_room(rows).await)
+        self.handed_over(writer.send_with_room(rows).await)?;
+        // Only now: what came stands in the journal, whatever became of what was before it.
+        self.check(writer)
     }
 
     /// Waits until everything that was queued is committed.
@@ -288,6 +289,14 @@ impl Store {
     pub async fn settle(&self) -> Result<(), StoreError> {
         self.write(Vec::new()).await?;
         self.check(self.writer()?)
+    }
+
+    /// Waits until something that was queued could not be committed: until [`Self::settle`] would fail.
+    pub async fn failure(&self) {
+        match &self.inner.writer {
+            Some(writer) => writer.failure().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The same for callers that are not asynchronous.

@@ -13,6 +13,9 @@ use crate::schema::{ExchangeKey, Logprobs, Request, Response};
 /// Bytes from which on what is committed is taken out again.
 const LARGE: u64 = 1 << 20;
 
+/// Bytes of a line beside its bodies, roughly.
+const LINE: usize = 256;
+
 /// One exchange as a line of JSON. A log-probability stands apart by its bits: it may be infinite.
 type Line = (ExchangeKey, String, String, Request, Response, Option<(u64, u32)>, String, u64);
 
@@ -34,7 +37,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the journal at a path, with the exchanges that stand in it.
     pub(super) fn open(path: PathBuf) -> std::io::Result<(Self, Vec<StoredExchange>)> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let mut text = Vec::new();
         let end = file.read_to_end(&mut text)? as u64;
         let (left, unread) = exchanges(&text);
@@ -55,7 +58,9 @@ impl Journal {
         }
         // No half of a line may stand before the next one.
         if self.is_torn {
-            self.file.set_len(self.end - self.begin)?;
+            let length = self.end - self.begin;
+            self.file.set_len(length)?;
+            self.file.seek(SeekFrom::Start(length))?;
         }
         self.is_torn = true;
         self.file.write_all(&lines)?;
@@ -77,9 +82,7 @@ impl Journal {
         self.file.read_to_end(&mut rest)?;
         // Under another name first: at no moment is a line in neither file.
         let beside = self.path.with_extension("replies.new");
-        let mut new = OpenOptions::new().create(true).read(true).append(true).open(&beside)?;
-        // What is left of an earlier one.
-        new.set_len(0)?;
+        let mut new = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&beside)?;
         new.write_all(&rest)?;
         std::fs::rename(&beside, &self.path)?;
         self.file = new;
@@ -90,6 +93,7 @@ impl Journal {
     /// Takes out everything, which is committed.
     pub(super) fn clear(&mut self) -> std::io::Result<()> {
         self.file.set_len(0)?;
+        self.file.rewind()?;
         self.begin = self.end;
         Ok(())
     }
@@ -113,14 +117,26 @@ impl Journal {
 fn write_line(lines: &mut Vec<u8>, exchange: &ExchangeRow) -> std::io::Result<()> {
     let ExchangeRow { key, endpoint, model, request, response, logprobs, sent, milliseconds } = exchange;
     let bits = logprobs.map(|logprobs| (logprobs.sum.to_bits(), logprobs.tokens));
-    write!(lines, "[\"{}\",", blake3::Hash::from_bytes(key.0).to_hex())?;
+    let key = blake3::Hash::from_bytes(key.0).to_hex();
+    lines.reserve(LINE + request.len() + response.len());
+    lines.push(b'[');
+    serde_json::to_writer(&mut *lines, key.as_str())?;
     for name in [endpoint, model] {
-        serde_json::to_writer(&mut *lines, name)?;
         lines.push(b',');
+        serde_json::to_writer(&mut *lines, name)?;
     }
-    write!(lines, "{request},{response},")?;
+    for body in [request, response] {
+        lines.push(b',');
+        lines.extend(body.as_bytes());
+    }
+    lines.push(b',');
     serde_json::to_writer(&mut *lines, &bits)?;
-    writeln!(lines, ",\"{sent}\",{milliseconds}]")
+    lines.push(b',');
+    serde_json::to_writer(&mut *lines, sent)?;
+    lines.push(b',');
+    serde_json::to_writer(&mut *lines, milliseconds)?;
+    lines.extend(b"]\n");
+    Ok(())
 }
 
 /// The exchanges of a text, and the number of lines that are none, as after a power cut. The last line may have been cut off by the
@@ -210,6 +226,20 @@ mod tests {
         assert!(first < second && second < last);
         journal.close().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = beside(&directory.path().join("onset.db"));
+        let (mut journal, _) = Journal::open(path.clone()).unwrap();
+        append(&mut journal, &[exchange(1, 5)]);
+        journal.file.write_all(b"[\"half of a li").unwrap();
+        journal.is_torn = true;
+        append(&mut journal, &[exchange(2, 5)]);
+        append(&mut journal, &[exchange(3, 5)]);
+        assert_eq!(left(&path), [exchange(1, 5), exchange(2, 5), exchange(3, 5)]);
+        assert!(!path.with_extension("replies.unread").exists());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde::de::DeserializeOwned;
 
 use super::keys::Keys;
@@ -14,6 +14,9 @@ type Found<T> = rusqlite::Result<T>;
 
 const RECORD: &str = "SELECT id, run, task, prompt, family, model, sample, repetition, outcome, answer, target,
     detail, exchanges, method, missing_mass, reply_tokens FROM records";
+
+/// The scores of a record.
+const SCORES: &str = "SELECT scorer, value FROM scores WHERE record = ?1 ORDER BY position";
 
 /// In which order records are read.
 pub(super) const BY_NAME: &str = "task, prompt, model, sample, repetition";
@@ -198,9 +201,9 @@ pub(super) fn complaints(connection: &Connection, run: &str, most: usize) -> Fou
 pub(super) fn each_record(connection: &Connection, run: &str, order: &str, each: &mut dyn FnMut(Record)) -> Found<()> {
     let snapshot = connection.unchecked_transaction()?;
     let mut statement = snapshot.prepare_cached(&format!("{RECORD} WHERE run = ?1 ORDER BY {order}"))?;
-    let mut rows = statement.query([run])?;
+    let (mut rows, mut scores) = (statement.query([run])?, snapshot.prepare_cached(SCORES)?);
     while let Some(row) = rows.next()? {
-        each(record_of(&snapshot, row)?);
+        each(record_of(&mut scores, row)?);
     }
     Ok(())
 }
@@ -210,12 +213,12 @@ pub(super) fn record(connection: &Connection, run: &str, id: &str) -> Found<Opti
     let snapshot = connection.unchecked_transaction()?;
     let named = "WHERE run = ?1 AND concat_ws('/', task, prompt, model, sample, repetition) = ?2 LIMIT 1";
     let mut statement = snapshot.prepare_cached(&format!("{RECORD} {named}"))?;
-    statement.query_row(params![run, id], |row| record_of(&snapshot, row)).optional()
+    let mut scores = snapshot.prepare_cached(SCORES)?;
+    statement.query_row(params![run, id], |row| record_of(&mut scores, row)).optional()
 }
 
-fn record_of(connection: &Connection, row: &Row<'_>) -> Found<Record> {
-    let scores = connection
-        .prepare_cached("SELECT scorer, value FROM scores WHERE record = ?1 ORDER BY position")?
+fn record_of(scores: &mut Statement<'_>, row: &Row<'_>) -> Found<Record> {
+    let scores = scores
         .query_map([row.get::<_, i64>(0)?], |score| Ok(Score { scorer: score.get(0)?, value: score.get(1)? }))?
         .collect::<Found<_>>()?;
     Ok(Record {

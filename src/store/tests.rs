@@ -388,27 +388,44 @@ async fn what_was_handed_over_is_there_before_it_is_committed() {
 async fn what_nobody_waited_for_and_could_not_be_committed_is_told_to_the_next() {
     let (_directory, path) = place();
     let store = Store::open(&path).unwrap();
-    Connection::open(&path).unwrap().execute_batch("DROP TABLE scores").unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON records BEGIN SELECT raise(ABORT, 'no'); END";
+    Connection::open(&path).unwrap().execute_batch(refuse).unwrap();
     // Whatever else is in the batch is committed.
-    store.queue(vec![Write::Record(Box::new(record("a", 1)))]).await.unwrap();
     store.queue(vec![Write::Exchange(Box::new(exchange(1)))]).await.unwrap();
+    store.queue(vec![Write::Record(Box::new(record("a", 1)))]).await.unwrap();
     let told = store.settle().await;
     assert!(matches!(told, Err(StoreError::Sqlite { .. })), "{told:?}");
     let refused = store.queue(vec![Write::Exchange(Box::new(exchange(2)))]).await;
     assert!(matches!(refused, Err(StoreError::Sqlite { .. })), "{refused:?}");
     drop(store);
-    assert_eq!(count(&path, "exchanges"), 1);
+    assert_eq!(count(&path, "exchanges"), 2, "what came is kept all the same");
+    assert_eq!(count(&path, "records"), 0);
 }
 
 #[tokio::test]
 async fn whoever_hands_over_more_than_there_is_room_for_waits_and_loses_nothing() {
     let (_directory, path) = place();
     let store = Store::open(&path).unwrap();
-    for number in 0..40 {
+    let large = |number: u64| {
         let mut large = exchange(number);
-        large.response.text = format!("{number}").repeat(1 << 20);
-        store.queue(vec![Write::Exchange(Box::new(large))]).await.unwrap();
-        assert!(store.response(&key(number)).unwrap().is_some());
+        large.response.text = "x".repeat(1 << 20);
+        vec![Write::Exchange(Box::new(large))]
+    };
+    // Nothing can be committed meanwhile.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for number in 0..15 {
+        store.queue(large(number)).await.unwrap();
+    }
+    {
+        let mut waiting = std::pin::pin!(store.queue(large(15)));
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "there is room for 15");
+        assert!(store.response(&key(15)).unwrap().is_some());
+        other.execute_batch("ROLLBACK").unwrap();
+        waiting.await.unwrap();
+    }
+    for number in 16..40 {
+        store.queue(large(number)).await.unwrap();
     }
     store.settle().await.unwrap();
     drop(store);

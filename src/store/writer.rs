@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot};
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::journal::Journal;
 use super::keys::{Keys, Pending};
@@ -57,7 +57,16 @@ struct Shared {
     /// What is left of [`ROOM`].
     room: Semaphore,
     /// Why the first job could not be committed for which nobody waited.
-    failed: OnceLock<Arc<rusqlite::Error>>,
+    failed: watch::Sender<Option<Arc<rusqlite::Error>>>,
+}
+
+/// Lets nobody wait for room that nobody gives back any more.
+struct Closing<'a>(&'a Semaphore);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Shared {
@@ -74,10 +83,13 @@ impl Writer {
             journal: Mutex::new(journal),
             pending: Pending::default(),
             room: Semaphore::new(ROOM as usize),
-            failed: OnceLock::new(),
+            failed: watch::Sender::new(None),
         });
         let own = Arc::clone(&shared);
-        let work = move || work(connection, &queue, &own);
+        let work = move || {
+            let _closing = Closing(&own.room);
+            work(connection, &queue, &own);
+        };
         let thread = std::thread::Builder::new().name("onset-store".to_owned()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), keys, shared })
     }
@@ -90,17 +102,25 @@ impl Writer {
     pub(super) async fn send_with_room(&self, rows: Vec<Row>) -> io::Result<bool> {
         let share = rows.iter().map(Row::length).sum::<usize>();
         let share = u32::try_from(share).unwrap_or(u32::MAX).min(ROOM);
-        let is_queued = self.send(rows, Done::Nobody(share))?;
-        // The commit gives it back. Nobody closes the semaphore.
-        if let Ok(room) = self.shared.room.acquire_many(share).await {
+        let is_queued = self.send(rows, Done::Nobody(share));
+        // The commit gives it back, also where the journal failed; without the thread there is none.
+        if !matches!(is_queued, Ok(false))
+            && let Ok(room) = self.shared.room.acquire_many(share).await
+        {
             room.forget();
         }
-        Ok(is_queued)
+        is_queued
     }
 
     /// Why something could not be committed for which nobody waited.
     pub(super) fn failed(&self) -> Option<Arc<rusqlite::Error>> {
-        self.shared.failed.get().cloned()
+        self.shared.failed.borrow().clone()
+    }
+
+    /// Waits until there is such a thing.
+    pub(super) async fn failure(&self) {
+        // The sender is here.
+        drop(self.shared.failed.subscribe().wait_for(Option::is_some).await);
     }
 
     /// Whether an exchange may be there, committed or not; if not, it certainly is not.
@@ -167,7 +187,7 @@ impl Drop for Writer {
 
 /// Shortest time from the beginning of a commit to that of the next, where nobody waits for what is in it: what a commit costs beside its
 /// rows is then shared by more of them.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(25);
 
 /// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it.
 fn work(mut connection: Connection, queue: &Receiver<Job>, shared: &Shared) {
@@ -207,7 +227,9 @@ fn finish(jobs: Vec<Job>, committed: rusqlite::Result<()>, shared: &Shared) {
             tracing::warn!("{}: {error}", journal.path().display());
         }
     }
-    shared.pending.remove(rows(&jobs).filter_map(Row::exchange).map(|exchange| &exchange.key));
+    if committed.is_ok() {
+        shared.pending.remove(rows(&jobs).filter_map(Row::exchange).map(|exchange| &exchange.key));
+    }
     let committed = committed.map_err(Arc::new);
     let mut room = 0;
     for job in jobs {
@@ -218,8 +240,8 @@ fn finish(jobs: Vec<Job>, committed: rusqlite::Result<()>, shared: &Shared) {
             Done::Nobody(share) => {
                 room += share as usize;
                 if let Err(error) = &committed {
-                    // The first counts.
-                    let _ = shared.failed.set(Arc::clone(error));
+                    let first = |slot: &mut Option<_>| slot.is_none() && slot.replace(Arc::clone(error)).is_none();
+                    shared.failed.send_if_modified(first);
                 }
             }
         }
@@ -229,7 +251,8 @@ fn finish(jobs: Vec<Job>, committed: rusqlite::Result<()>, shared: &Shared) {
 
 /// Writes rows in one transaction.
 pub(super) fn commit<'a>(connection: &mut Connection, rows: impl IntoIterator<Item = &'a Row>) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
+    // Whoever looks at the file with a tool of his own is waited for, but not once a transaction has read something.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut statements = Statements::new(&transaction)?;
         for row in rows {
