@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use onset::plan::{Plan, Selection};
-use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending, Summary};
+use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, RunError, Spending, Summary};
 use onset::schema::{Outcome, Record};
 use onset::store::Store;
 use onset::transport::Network;
@@ -93,6 +93,17 @@ impl Observer for Unseen {
 
 /// Runs the configuration in this process, with a patience of its own.
 async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch::Receiver<bool>) -> (Summary, Plan, Store) {
+    let (summary, plan, store) = attempt(directory, retries, timeout, stop).await;
+    (summary.unwrap(), plan, store)
+}
+
+/// The same, of which it is not sure that it works.
+async fn attempt(
+    directory: &Path,
+    retries: Retries,
+    timeout: Duration,
+    stop: watch::Receiver<bool>,
+) -> (Result<Summary, RunError>, Plan, Store) {
     let workspace = onset::config::load(Some(&directory.join("config.toml")), &[]).unwrap();
     let plan = Arc::new(onset::plan::plan(&workspace, &onset::plan::Ladder::default(), &Selection::default()).unwrap());
     let spec = &workspace.config.endpoints[0];
@@ -118,7 +129,7 @@ async fn run(directory: &Path, retries: Retries, timeout: Duration, stop: watch:
         Arc::new(Unseen),
     )
     .await;
-    (summary.unwrap(), Arc::into_inner(plan).unwrap(), store)
+    (summary, Arc::into_inner(plan).unwrap(), store)
 }
 
 fn count(summary: &Summary, outcome: Outcome) -> usize {
@@ -349,6 +360,8 @@ async fn a_run_that_is_stopped_waits_for_replies_only() {
     // The first is answered, late; the others would have to wait for a minute.
     let server = serve(move |body, _| {
         if counted.fetch_add(1, Ordering::SeqCst) > 0 {
+            // Once the third is on its way: told of the limit, it would not be sent.
+            std::thread::sleep(SECOND / 10);
             return limited(60_000);
         }
         std::thread::sleep(SECOND / 2);
@@ -370,6 +383,64 @@ async fn a_run_that_is_stopped_waits_for_replies_only() {
     assert!(began.elapsed() < 5 * SECOND && summary.interrupted, "{summary:?} after {:?}", began.elapsed());
     assert_eq!((summary.requests, count(&summary, Outcome::Failed)), (3, 0), "{summary:?}");
     assert_eq!(store.records(&plan.run).unwrap().len(), 1, "the reply that was under way is kept, and nothing made up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_requests_are_in_flight_at_a_time() {
+    let (asked, now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (asked, counted, highest) = (Arc::new(asked), Arc::clone(&now), Arc::clone(&most));
+    let met = Arc::clone(&asked);
+    let handle = move |Json(body): Json<Value>| {
+        let (asked, now, most) = (Arc::clone(&met), Arc::clone(&counted), Arc::clone(&highest));
+        async move {
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(SECOND / 5).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            if asked.fetch_add(1, Ordering::SeqCst) % 7 == 0 { broken() } else { well(&body) }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/chat/completions", post(handle));
+    let server = Server { base, task: tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }) };
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 700, "in_flight = 256\nprovider = \"openai-chat\"", &["m"]);
+    let (_never, stop) = watch::channel(false);
+    let (summary, plan, store) = run(directory.path(), SHORT, 20 * SECOND, stop).await;
+    assert_eq!((count(&summary, Outcome::Answered), summary.outcomes.len()), (700, 1), "{summary:?}");
+    assert_eq!(store.records(&plan.run).unwrap().len(), 700);
+    assert_eq!(usize::try_from(summary.requests).unwrap(), asked.load(Ordering::SeqCst));
+    let most = most.load(Ordering::SeqCst);
+    assert!((129..=256).contains(&most), "{most} at a time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_ends_the_run_and_what_came_is_kept() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    // Those that are still to be asked would wait for a minute.
+    let server =
+        serve(move |body, _| if counted.fetch_add(1, Ordering::SeqCst) < 40 { well(&body) } else { limited(60_000) });
+    let server = server.await;
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), &server.base, 200, "in_flight = 8\nprovider = \"openai-chat\"", &["m"]);
+    let path = directory.path().join("onset.db");
+    drop(Store::open(&path).unwrap());
+    let open = || rusqlite::Connection::open(&path).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON exchanges BEGIN SELECT raise(ABORT, 'full'); END";
+    open().execute_batch(refuse).unwrap();
+    let (began, (_never, stop)) = (Instant::now(), watch::channel(false));
+    let (summary, plan, store) = attempt(directory.path(), SHORT, 5 * SECOND, stop).await;
+    let error = summary.unwrap_err().to_string();
+    assert!(error.contains("full") && began.elapsed() < 20 * SECOND, "{error} after {:?}", began.elapsed());
+    drop((plan, store));
+    // Once there is room again, what came is there.
+    open().execute_batch("DROP TRIGGER refuse").unwrap();
+    drop(Store::open(&path).unwrap());
+    let there: i64 = open().query_row("SELECT count(*) FROM exchanges", [], |row| row.get(0)).unwrap();
+    let asked = asked.load(Ordering::SeqCst);
+    assert_eq!(usize::try_from(there).unwrap(), asked.min(40), "of {asked}");
+    assert!(there > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,7 @@ use super::alone::Alone;
 use super::gateway::{Gateway, GatewayError};
 use crate::plan::{Of, Parts, Plan, Probability, Unit};
 use crate::schema::{
-    Answer, BoxFuture, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, RecordName, Request, Response, Score, Step,
-    Turn, Wanted,
+    Answer, ExchangeKey, Input, Judged, Logprobs, Outcome, Record, RecordName, Request, Response, Score, Step, Turn, Wanted,
 };
 use crate::store::{Store, StoreError, Write};
 use crate::{scorers, tools};
@@ -30,12 +29,10 @@ pub enum Unreached {
 /// Where replies come from that the store does not have.
 trait Source: Sync {
     /// Waits until nobody else is about the exchange.
-    fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>>;
+    fn alone(&self, key: ExchangeKey) -> impl Future<Output = Option<Alone<'_>>> + Send;
     /// The reply.
-    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> Fetched<'a>;
+    fn fetch(&self, key: ExchangeKey, request: &Request) -> impl Future<Output = Result<Response, Unreached>> + Send;
 }
-
-type Fetched<'a> = BoxFuture<'a, Result<Response, Unreached>>;
 
 /// Asks an endpoint.
 struct Asking<'a> {
@@ -47,18 +44,16 @@ struct Asking<'a> {
 }
 
 impl Source for Asking<'_> {
-    fn alone(&self, key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>> {
-        Box::pin(async move { Some(self.gateway.alone(key).await) })
+    async fn alone(&self, key: ExchangeKey) -> Option<Alone<'_>> {
+        Some(self.gateway.alone(key).await)
     }
 
-    fn fetch<'a>(&'a self, key: ExchangeKey, request: &'a Request) -> Fetched<'a> {
-        Box::pin(async move {
-            let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
-            exchange.await.map_err(|error| match error {
-                GatewayError::Failed(reason) | GatewayError::Rejected(reason) => Unreached::Failed(reason),
-                GatewayError::Unusable(_) | GatewayError::OverBudget(_) | GatewayError::Stopped => Unreached::Pending,
-                GatewayError::Store(error) => Unreached::Store(error),
-            })
+    async fn fetch(&self, key: ExchangeKey, request: &Request) -> Result<Response, Unreached> {
+        let exchange = self.gateway.exchange(key, self.model, request, self.seed, self.store, self.stop);
+        exchange.await.map_err(|error| match error {
+            GatewayError::Failed(reason) | GatewayError::Rejected(reason) => Unreached::Failed(reason),
+            GatewayError::Unusable(_) | GatewayError::OverBudget(_) | GatewayError::Stopped => Unreached::Pending,
+            GatewayError::Store(error) => Unreached::Store(error),
         })
     }
 }
@@ -71,17 +66,17 @@ struct Nobody<'a> {
 }
 
 impl Source for Nobody<'_> {
-    fn alone(&self, _key: ExchangeKey) -> BoxFuture<'_, Option<Alone<'_>>> {
-        Box::pin(std::future::ready(None))
+    async fn alone(&self, _key: ExchangeKey) -> Option<Alone<'_>> {
+        None
     }
 
-    fn fetch<'a>(&'a self, _key: ExchangeKey, _request: &'a Request) -> Fetched<'a> {
+    async fn fetch(&self, _key: ExchangeKey, _request: &Request) -> Result<Response, Unreached> {
         let fate = self.store.fate(&self.plan.run, &self.name);
-        Box::pin(std::future::ready(match fate.map(|fate| fate.and_then(|fate| fate.detail)) {
+        match fate.map(|fate| fate.and_then(|fate| fate.detail)) {
             Ok(Some(reason)) => Err(Unreached::Failed(reason)),
             Ok(None) => Err(Unreached::Pending),
             Err(error) => Err(Unreached::Store(error)),
-        }))
+        }
     }
 }
 
@@ -128,18 +123,18 @@ pub async fn rebuild(plan: &Plan, unit: Unit, store: &Store) -> Result<Option<Re
     Conversation::new(plan, &parts, store, &source).lead().await
 }
 
-struct Conversation<'a> {
+struct Conversation<'a, S> {
     plan: &'a Plan,
     parts: &'a Parts<'a>,
     store: &'a Store,
-    source: &'a dyn Source,
+    source: &'a S,
     exchanges: Vec<ExchangeKey>,
     /// Tokens of the longest reply.
     reply_tokens: Option<u64>,
 }
 
-impl<'a> Conversation<'a> {
-    fn new(plan: &'a Plan, parts: &'a Parts<'a>, store: &'a Store, source: &'a dyn Source) -> Self {
+impl<'a, S: Source> Conversation<'a, S> {
+    fn new(plan: &'a Plan, parts: &'a Parts<'a>, store: &'a Store, source: &'a S) -> Self {
         Self { plan, parts, store, source, exchanges: Vec::new(), reply_tokens: None }
     }
 

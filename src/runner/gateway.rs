@@ -348,8 +348,12 @@ impl Gateway {
         let mut set_aside = None;
         self.unless_stopped(stop, async { set_aside = Some(self.spending.set_aside(model, body).await) }).await;
         let reservation = set_aside.ok_or(GatewayError::Stopped)?.map_err(GatewayError::OverBudget)?;
-        if let Some(reservation) = &reservation {
-            store.write(vec![self.spending.reserve(reservation, key)]).await?;
+        if let Some(reservation) = &reservation
+            && let Err(error) = store.write(vec![self.spending.reserve(reservation, key)]).await
+        {
+            // Nothing is sent; whoever waits for what was set aside must not wait for ever.
+            self.spending.close(reservation, Bill::Nothing);
+            return Err(error.into());
         }
         Ok(reservation)
     }
@@ -357,11 +361,11 @@ impl Gateway {
     /// Commits what came of a request, and what it cost.
     async fn pay(&self, reservation: Option<Reservation>, bill: Bill, came: Write, store: &Store) -> Result<(), StoreError> {
         let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
-        store.write(std::iter::once(came).chain(settlement).collect()).await?;
+        let written = store.write(std::iter::once(came).chain(settlement).collect()).await;
         if let Some(reservation) = reservation {
             self.spending.close(&reservation, bill);
         }
-        Ok(())
+        written
     }
 
     /// The reply in a response, or what to make of one that holds none.

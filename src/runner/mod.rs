@@ -157,15 +157,34 @@ pub async fn run(
         let records = resumed.get(&model).copied().unwrap_or_default();
         observer.event(&Event::Begun { model, records, planned });
     }
+    // Turns true with `stop`, when the store fails, and when a conversation of any endpoint cannot go on.
+    let (halt, halted) = watch::channel(false);
+    let halt = Arc::new(halt);
     // One queue per endpoint, so that a slow one holds up nobody else.
     let endpoints = gateways.into_iter().map(|(name, gateway)| {
         let units = Mutex::new(Box::new(plan.units(&name, quota)) as Units);
-        let (plan, store, stop, observer) = (Arc::clone(&plan), store.clone(), stop.clone(), Arc::clone(&observer));
-        let queue = Arc::new(Queue { plan, units, options, is_new, is_whole, store, gateway, stop, observer });
+        let (plan, store, observer) = (Arc::clone(&plan), store.clone(), Arc::clone(&observer));
+        let (halt, stop) = (Arc::clone(&halt), halted.clone());
+        let queue = Arc::new(Queue { plan, units, options, is_new, is_whole, store, gateway, halt, stop, observer });
         async move { queue.work_off(&name).await }
     });
     let mut summary = Summary { outcomes, incomplete, ..Summary::default() };
-    for part in futures_util::future::join_all(endpoints).await {
+    let mut wish = stop.clone();
+    let wished = async {
+        tokio::select! {
+            // Without a sender there is nobody who could stop the run.
+            Ok(_) = wish.wait_for(|stop| *stop) => {}
+            () = store.failure() => {}
+        }
+        halt.send_replace(true);
+        std::future::pending().await
+    };
+    let parts = tokio::select! {
+        biased;
+        never = wished => match never {},
+        parts = futures_util::future::join_all(endpoints) => parts,
+    };
+    for part in parts {
         summary.add(part?);
     }
     store.settle().await?;
@@ -186,6 +205,7 @@ struct Queue {
     is_whole: bool,
     store: Store,
     gateway: Arc<Gateway>,
+    halt: Arc<watch::Sender<bool>>,
     stop: watch::Receiver<bool>,
     observer: Arc<dyn Observer>,
 }
@@ -194,7 +214,7 @@ impl Queue {
     /// Leads as many conversations at a time as requests may be in flight: one that waits to be tried again keeps its place.
     async fn work_off(self: Arc<Self>, name: &str) -> Result<Summary, RunError> {
         let mut conversations = JoinSet::new();
-        for _ in 0..self.gateway.in_flight() {
+        for _ in 0..self.gateway.in_flight().min(self.plan.len()) {
             conversations.spawn(Arc::clone(&self).converse());
         }
         let (mut summary, mut failed) = (Summary::default(), None);
@@ -214,7 +234,7 @@ impl Queue {
                 Ok(part) => summary.add(part),
                 Err(error) => {
                     // What is in flight is still waited for: it is paid for.
-                    *lock(&self.units) = Box::new(std::iter::empty());
+                    self.halt.send_replace(true);
                     failed.get_or_insert(error);
                 }
             }
