@@ -214,7 +214,8 @@ impl Gateway {
         failed.map_or(Ok(found.ok()), Err)
     }
 
-    /// Sends a request, trying again where that may help, and hands the exchange to the store. Once `stop` is true, nothing is sent and nothing waited for but the reply to what was sent before.
+    /// Sends a request, trying again where that may help, and hands the exchange to the store. Once `stop` is true,
+    /// nothing is sent and nothing waited for but the reply to what was sent before.
     ///
     /// # Errors
     /// When no reply could be had, with what was sent and what came back.

@@ -28,7 +28,7 @@ pub(super) struct Journal {
     begin: u64,
     /// The place behind the last.
     end: u64,
-    /// Whether a write failed, which may have left a part of it behind the end.
+    /// Whether the file may not end where its last line does, or the next write not begin there, as after one that failed.
     is_torn: bool,
     /// Whether something that stands in it could not be committed: then all of it stays for the next process.
     is_needed: bool,
@@ -78,6 +78,8 @@ impl Journal {
             return self.clear();
         }
         let mut rest = Vec::new();
+        // Wherever this ends, the next write looks for its place.
+        self.is_torn = true;
         self.file.seek(SeekFrom::Start(before - self.begin))?;
         self.file.read_to_end(&mut rest)?;
         // Under another name first: at no moment is a line in neither file.
