@@ -1,10 +1,11 @@
 //! The records of a run as the analysis sees them: per cell its items, each with the mean score of its repetitions.
 //!
-//! Records are taken in one by one and not kept: of a million, some fifty bytes each remain.
+//! Records are taken in one by one and not kept: of a million, some thirty bytes each remain, and eight more for each metric of many
+//! different scores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::schema::{DataSource, ModelEntry, Outcome, Record, RunManifest, Scoring};
+use crate::schema::{DataSource, ModelEntry, Outcome, Record, RunManifest, Scored, Scoring};
 
 use super::models::Group;
 use super::settle::FIRST;
@@ -87,7 +88,14 @@ impl Targets {
 /// What one model made of the items of a task with one prompt.
 #[derive(Debug)]
 struct Cell {
-    rows: Vec<Row>,
+    /// The item in each row.
+    items: Vec<u32>,
+    /// Its reference answer.
+    targets: Vec<u32>,
+    /// How often it was asked; empty where every item is asked once.
+    asked: Vec<u16>,
+    /// How its choices were weighed.
+    methods: Vec<Option<Scoring>>,
     /// Per metric.
     scores: Vec<Column>,
     outcomes: [usize; Outcome::ALL.len()],
@@ -103,19 +111,66 @@ struct Cell {
 #[derive(Debug)]
 struct Column {
     /// The sum over the repetitions; no number where none has a score.
-    sums: Vec<f64>,
+    sums: Numbers,
     /// How many repetitions have one; empty where every item is asked once.
     counts: Vec<u16>,
 }
 
-/// An item in a cell.
+/// Different numbers up to which each is kept once.
+const FEW: u16 = 1024;
+
+/// Numbers in a row. Of most metrics few are different: each of these is kept once, and its place as often as it occurs.
 #[derive(Debug)]
-struct Row {
-    item: u32,
-    target: u32,
-    /// Records of it.
-    asked: u16,
-    method: Option<Scoring>,
+enum Numbers {
+    Few { places: Vec<u16>, different: Vec<f64>, known: HashMap<u64, u16> },
+    Many(Vec<f64>),
+}
+
+impl Numbers {
+    fn with_capacity(room: usize) -> Self {
+        Self::Few { places: Vec::with_capacity(room), different: Vec::new(), known: HashMap::new() }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few { places, .. } => places.len(),
+            Self::Many(numbers) => numbers.len(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<f64> {
+        match self {
+            Self::Few { places, different, .. } => different.get(usize::from(*places.get(index)?)).copied(),
+            Self::Many(numbers) => numbers.get(index).copied(),
+        }
+    }
+
+    fn push(&mut self, number: f64) {
+        if let Self::Few { places, different, known } = self {
+            let place = known.get(&number.to_bits()).copied().or_else(|| {
+                let place = u16::try_from(different.len()).ok().filter(|place| *place < FEW)?;
+                different.push(number);
+                known.insert(number.to_bits(), place);
+                Some(place)
+            });
+            if let Some(place) = place {
+                return places.push(place);
+            }
+            let mut numbers = Vec::with_capacity(places.capacity());
+            numbers.extend(places.iter().filter_map(|place| different.get(usize::from(*place))));
+            *self = Self::Many(numbers);
+        }
+        if let Self::Many(numbers) = self {
+            numbers.push(number);
+        }
+    }
+
+    fn pop(&mut self) -> Option<f64> {
+        match self {
+            Self::Few { places, different, .. } => different.get(usize::from(places.pop()?)).copied(),
+            Self::Many(numbers) => numbers.pop(),
+        }
+    }
 }
 
 /// A count that memory bounds.
@@ -161,14 +216,14 @@ impl Cells {
         let mut sorted: Vec<&Record> = records.iter().collect();
         sorted.sort_by_key(|one| (&one.task, &one.sample, &one.prompt, &one.family, &one.model, one.repetition));
         let mut cells = Self::new(manifest);
-        sorted.into_iter().for_each(|record| cells.push(record));
+        sorted.into_iter().for_each(|record| cells.push(&record.scored()));
         cells
     }
 
     /// Takes in a record. Those of a sample have to come together, and the samples of a task in the order of their names.
-    pub fn push(&mut self, record: &Record) {
+    pub fn push(&mut self, record: &Scored<'_>) {
         self.records += 1;
-        if let Some(items) = self.tasks.get_mut(&record.task) {
+        if let Some(items) = self.tasks.get_mut(record.task) {
             items.push(record, self.seed);
         }
     }
@@ -214,19 +269,19 @@ impl Cells {
 }
 
 impl Items {
-    fn push(&mut self, record: &Record, seed: u64) {
+    fn push(&mut self, record: &Scored<'_>, seed: u64) {
         if self.lots.is_empty() || self.sample != record.sample {
-            self.sample.clone_from(&record.sample);
+            record.sample.clone_into(&mut self.sample);
             let mut lot = [0; 4];
             blake3::Hasher::new().update(format!("{seed}\n{}", record.sample).as_bytes()).finalize_xof().fill(&mut lot);
             self.lots.push(u32::from_be_bytes(lot));
             self.first_target = self.targets.lengths.len();
         }
-        let (item, target) = (self.lots.len() - 1, self.targets.place(&record.target, self.first_target));
+        let (item, target) = (self.lots.len() - 1, self.targets.place(record.target, self.first_target));
         let (metrics, room, is_asked_once) = (&self.metrics, self.room, self.is_asked_once);
-        let cell = named(&mut self.cells, &record.prompt, BTreeMap::new)
-            .and_then(|families| named(families, &record.family, BTreeMap::new))
-            .and_then(|models| named(models, &record.model, || Cell::new(metrics.len(), room, is_asked_once)));
+        let cell = named(&mut self.cells, record.prompt, BTreeMap::new)
+            .and_then(|families| named(families, record.family, BTreeMap::new))
+            .and_then(|models| named(models, record.model, || Cell::new(metrics.len(), room, is_asked_once)));
         if let Some(cell) = cell {
             cell.push(narrow(item), narrow(target), metrics, is_asked_once, record);
         }
@@ -243,10 +298,13 @@ fn named<'a, T>(map: &'a mut ByName<T>, name: &str, new: impl FnOnce() -> T) -> 
 
 impl Cell {
     fn new(metrics: usize, room: usize, is_asked_once: bool) -> Self {
-        let column =
-            |_| Column { sums: Vec::with_capacity(room), counts: Vec::with_capacity(if is_asked_once { 0 } else { room }) };
+        let repeated = if is_asked_once { 0 } else { room };
+        let column = |_| Column { sums: Numbers::with_capacity(room), counts: Vec::with_capacity(repeated) };
         Self {
-            rows: Vec::with_capacity(room),
+            items: Vec::with_capacity(room),
+            targets: Vec::with_capacity(room),
+            asked: Vec::with_capacity(repeated),
+            methods: Vec::with_capacity(room),
             scores: (0..metrics).map(column).collect(),
             outcomes: [0; Outcome::ALL.len()],
             ended: BTreeMap::new(),
@@ -259,7 +317,7 @@ impl Cell {
         self.outcomes.iter().sum()
     }
 
-    fn push(&mut self, item: u32, target: u32, metrics: &[String], is_asked_once: bool, record: &Record) {
+    fn push(&mut self, item: u32, target: u32, metrics: &[String], is_asked_once: bool, record: &Scored<'_>) {
         if let Some(count) = self.outcomes.get_mut(record.outcome as usize) {
             *count += 1;
         }
@@ -274,31 +332,29 @@ impl Cell {
         if let Some(missing) = record.missing_mass.filter(|_| record.method == Some(Scoring::FirstToken)) {
             self.missing_mass = (self.missing_mass.0 + missing, self.missing_mass.1 + 1);
         }
-        match self.rows.last_mut().filter(|row| row.item == item) {
-            Some(row) => row.asked = row.asked.saturating_add(1),
-            None => {
-                self.rows.push(Row { item, target, asked: 1, method: record.method });
-                for column in &mut self.scores {
-                    column.sums.push(f64::NAN);
-                    column.counts.extend((!is_asked_once).then_some(0));
-                }
+        if self.items.last() == Some(&item) {
+            self.asked.last_mut().into_iter().for_each(|asked| *asked = asked.saturating_add(1));
+        } else {
+            self.items.push(item);
+            self.targets.push(target);
+            self.asked.extend((!is_asked_once).then_some(1));
+            self.methods.push(record.method);
+            for column in &mut self.scores {
+                column.sums.push(f64::NAN);
+                column.counts.extend((!is_asked_once).then_some(0));
             }
         }
         for (metric, column) in metrics.iter().zip(&mut self.scores) {
-            let Some((score, sum)) = score(record, metric).zip(column.sums.last_mut()) else { continue };
-            match column.counts.last_mut() {
-                Some(count) => {
-                    *sum = if *count == 0 { score } else { *sum + score };
-                    *count = count.saturating_add(1);
-                }
-                None => *sum = score,
-            }
+            let Some(score) = score(record, metric) else { continue };
+            let before = column.sums.pop().filter(|sum| !sum.is_nan());
+            column.sums.push(before.filter(|_| !is_asked_once).map_or(score, |sum| sum + score));
+            column.counts.last_mut().into_iter().for_each(|count| *count = count.saturating_add(1));
         }
     }
 }
 
 /// The score of a record, when it is scored and finite.
-fn score(record: &Record, metric: &str) -> Option<f64> {
+fn score(record: &Scored<'_>, metric: &str) -> Option<f64> {
     let value = record.scores.iter().find(|score| score.scorer == metric)?.value?;
     (record.outcome.is_scored() && value.is_finite()).then_some(value)
 }
@@ -340,22 +396,23 @@ impl<'a> View<'a> {
 
     /// Number of items.
     pub(super) fn len(&self) -> usize {
-        self.cell.rows.len()
+        self.cell.items.len()
     }
 
     /// The number of the item in a row, counted over the task.
     pub(super) fn item(&self, row: usize) -> u32 {
-        self.cell.rows.get(row).map_or(u32::MAX, |row| row.item)
+        self.cell.items.get(row).copied().unwrap_or(u32::MAX)
     }
 
     /// The row of an item.
     pub(super) fn row(&self, item: u32) -> Option<usize> {
-        self.cell.rows.binary_search_by_key(&item, |row| row.item).ok()
+        self.cell.items.binary_search(&item).ok()
     }
 
     /// How often the item in a row was asked.
     pub(super) fn asked(&self, row: usize) -> u32 {
-        self.cell.rows.get(row).map_or(0, |row| u32::from(row.asked))
+        // Where every item is asked once, nothing is noted.
+        self.cell.items.get(row).map_or(0, |_| self.cell.asked.get(row).map_or(1, |asked| u32::from(*asked)))
     }
 
     /// The reference answer of the item in a row.
@@ -365,7 +422,7 @@ impl<'a> View<'a> {
 
     /// Its number, counted over the task.
     pub(super) fn target_index(&self, row: usize) -> u32 {
-        self.cell.rows.get(row).map_or(u32::MAX, |row| row.target)
+        self.cell.targets.get(row).copied().unwrap_or(u32::MAX)
     }
 
     /// The reference answer of a number.
@@ -375,7 +432,7 @@ impl<'a> View<'a> {
 
     /// How the choices of the item in a row were weighed.
     pub(super) fn method(&self, row: usize) -> Option<Scoring> {
-        self.cell.rows.get(row).and_then(|row| row.method)
+        self.cell.methods.get(row).copied().flatten()
     }
 
     /// What breaks ties of the item in a row.
@@ -404,7 +461,7 @@ impl<'a> Scores<'a> {
     /// Their sum, and how many they are.
     pub(super) fn parts(&self, row: usize) -> Option<(f64, u32)> {
         let Column { sums, counts } = self.0?;
-        let sum = sums.get(row).copied().filter(|sum| !sum.is_nan())?;
+        let sum = sums.get(row).filter(|sum| !sum.is_nan())?;
         Some((sum, counts.get(row).map_or(1, |count| u32::from(*count))))
     }
 
@@ -438,5 +495,29 @@ impl<'a> Scores<'a> {
         means.extend(self.means());
         means.sort_unstable_by(f64::total_cmp);
         means
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_what_they_are_however_many_are_different() {
+        let mut numbers = Numbers::with_capacity(0);
+        let expected: Vec<f64> = (0..70_000).map(|number| f64::from(number % 1000) / 7.0).collect();
+        for number in &expected {
+            numbers.push(f64::NAN);
+            assert!(numbers.pop().unwrap().is_nan());
+            numbers.push(*number);
+        }
+        assert!(matches!(numbers, Numbers::Few { .. }));
+        let more: Vec<f64> = (0..70_000).map(|number| f64::from(number) + 0.5).collect();
+        more.iter().for_each(|number| numbers.push(*number));
+        assert!(matches!(numbers, Numbers::Many(_)));
+        let all: Vec<f64> = expected.into_iter().chain(more).collect();
+        assert_eq!(numbers.len(), all.len());
+        assert!((0..all.len()).all(|index| numbers.get(index).map(f64::to_bits) == Some(all[index].to_bits())));
+        assert_eq!((numbers.get(all.len()), numbers.pop()), (None, Some(69_999.5)));
     }
 }

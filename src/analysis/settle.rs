@@ -299,7 +299,7 @@ mod tests {
         let mut cells = Cells::new(&manifest);
         for (model, sample) in (0..6).flat_map(|model| (0..40).map(move |sample| (model, sample))) {
             let is_right = f64::from(u8::from(sample == 0 && (model == 1 || model == 4)));
-            cells.push(&record("task", "plain", model, sample, Outcome::Answered, is_right));
+            cells.push(&record("task", "plain", model, sample, Outcome::Answered, is_right).scored());
         }
         // Taken for one, it would have the others asked until they are known to score less.
         assert_eq!(settle(&manifest, &cells), Settling { more: Vec::new(), settled: 1, curves: 1 });
@@ -313,7 +313,7 @@ mod tests {
             for (model, sample) in (0..6).flat_map(|model| (0..40).map(move |sample| (model, sample))) {
                 let is_right = f64::from(u8::from(model > 3 || sample % 10 == 0));
                 let outcome = if model < 3 && sample < unparsed { Outcome::Truncated } else { Outcome::Answered };
-                cells.push(&record("task", "plain", model, sample, outcome, is_right));
+                cells.push(&record("task", "plain", model, sample, outcome, is_right).scored());
             }
             settle(&manifest, &cells).settled
         };
@@ -330,7 +330,7 @@ mod tests {
             for (model, samples) in samples.into_iter().enumerate() {
                 for sample in 0..samples {
                     let is_right = f64::from(u8::from(sample % 10 < 3));
-                    cells.push(&record("task", prompt, model, sample, Outcome::Answered, is_right));
+                    cells.push(&record("task", prompt, model, sample, Outcome::Answered, is_right).scored());
                 }
             }
         }

@@ -118,7 +118,7 @@ fn write(manifest: &RunManifest, analysis: &Analysis, out: &Path) -> Result<(), 
 /// Analyses a run. Its records are taken in one by one: all of them may be more than fits the memory.
 pub(super) fn analyse(store: &Store, manifest: &RunManifest, axis: Option<Axis>) -> Result<Analysis, Problem> {
     let mut cells = Cells::new(manifest);
-    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
+    store.each_scored(&manifest.run, |record| cells.push(record)).map_err(Problem::other)?;
     Ok(analysis::analyse(manifest, &cells, axis))
 }
 

@@ -344,7 +344,7 @@ fn quota_of(plan: &Plan, run: &str, store: &Store) -> Result<Quota, Problem> {
 /// How the verdicts of a run stand.
 fn settling(manifest: &RunManifest, store: &Store) -> Result<Settling, Problem> {
     let mut cells = Cells::new(manifest);
-    store.each_record(&manifest.run, |record| cells.push(&record)).map_err(Problem::other)?;
+    store.each_scored(&manifest.run, |record| cells.push(record)).map_err(Problem::other)?;
     Ok(settle(manifest, &cells))
 }
 

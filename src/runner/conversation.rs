@@ -267,7 +267,7 @@ fn score(
         .scorers()
         .filter_map(scorers::find)
         .map(|scorer| Score {
-            scorer: scorer.name().to_owned(),
+            scorer: scorer.name().into(),
             value: if answer.outcome.is_scored() { scorer.score(&judged) } else { None },
         })
         .collect()

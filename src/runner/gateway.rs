@@ -16,7 +16,7 @@ use crate::schema::{
     Call, Class, Endpoint, ExchangeKey, FinishReason, Found, HttpResponse, Provider, Request, Response, Transport,
     TransportError, Usage, Wanted,
 };
-use crate::store::{Attempt, Store, StoreError, StoredExchange, Write};
+use crate::store::{Attempt, ExchangeRow, Store, StoreError, Write};
 
 /// Bytes of a reply that an error message shows.
 const SHOWN: usize = 300;
@@ -258,15 +258,13 @@ impl Gateway {
                         self.limiter.done(turn, response.usage, request, sign);
                         self.note_success(model, request);
                         tracing::debug!(endpoint = self.endpoint.name, model, milliseconds, "answered");
-                        let endpoint = self.endpoint.name.clone();
-                        let (model, request) = (model.to_owned(), request.clone());
-                        let exchange =
-                            StoredExchange { key, endpoint, model, request, response: response.clone(), sent, milliseconds };
+                        let names = [self.endpoint.name.as_str(), model];
+                        let came = ExchangeRow::new(key, names, request, &response, &sent, milliseconds);
+                        let came = came.map(|row| Write::Exchange(Arc::new(row)));
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
-                        let came = Write::Exchange(Box::new(exchange));
                         // What cost nothing that is accounted for need not be waited for.
                         match reservation {
-                            None => store.queue(vec![came]).await?,
+                            None => store.queue(vec![came?]).await?,
                             Some(_) => self.pay(reservation, bill, came, store).await?,
                         }
                         return Ok(response);
@@ -300,7 +298,7 @@ impl Gateway {
                 Err(_) => Bill::Unknown,
             };
             let attempt = Attempt { key, at: sent, status, milliseconds, error: error.clone() };
-            self.pay(reservation, bill, Write::Attempt(attempt), store).await?;
+            self.pay(reservation, bill, Ok(Write::Attempt(attempt)), store).await?;
             let what = format!("{} {}{} for {model}: {error}", encoded.method, self.transport.address(), encoded.path);
             match class {
                 Class::Unusable => return Err(self.give_up(what)),
@@ -360,9 +358,18 @@ impl Gateway {
     }
 
     /// Commits what came of a request, and what it cost.
-    async fn pay(&self, reservation: Option<Reservation>, bill: Bill, came: Write, store: &Store) -> Result<(), StoreError> {
+    async fn pay(
+        &self,
+        reservation: Option<Reservation>,
+        bill: Bill,
+        came: Result<Write, StoreError>,
+        store: &Store,
+    ) -> Result<(), StoreError> {
         let settlement = reservation.as_ref().and_then(|reservation| Spending::settle(reservation, bill));
-        let written = store.write(std::iter::once(came).chain(settlement).collect()).await;
+        let written = match came {
+            Ok(came) => store.write(std::iter::once(came).chain(settlement).collect()).await,
+            Err(error) => Err(error),
+        };
         if let Some(reservation) = reservation {
             self.spending.close(&reservation, bill);
         }
@@ -390,7 +397,9 @@ impl Gateway {
 
     fn note_success(&self, model: &str, request: &Request) {
         self.has_answered.store(true, Ordering::Relaxed);
-        if let Ok(mut failures) = self.failures.lock() {
+        if let Ok(mut failures) = self.failures.lock()
+            && !failures.is_empty()
+        {
             failures.remove(&kind(model, request));
         }
         if let Ok(mut since) = self.limited_since.lock() {

@@ -33,7 +33,7 @@ pub use prompt::{Answer, Case, ChatTemplate, Prompt, Step, Technique, Tool, Turn
 pub use published::PublishedScore;
 pub use record::{
     ExchangeKey, Judged, ModelEntry, Need, Outcome, Record, RecordName, Refusal, RunManifest, Scale, Score, ScoreRange,
-    Scorer,
+    Scored, Scorer,
 };
 pub use samples::{Samples, SamplesError};
 pub use task::{AnswerKind, DataSource, Generator, Parameter, Parameters, Problem, Sample, SampleSet, Task};

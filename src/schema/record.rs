@@ -1,5 +1,7 @@
 //! What a run leaves: records, their outcomes and their scores.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Endpoint, Scoring};
@@ -52,11 +54,38 @@ impl Outcome {
     }
 }
 
+/// What of a record decides what is made of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scored<'a> {
+    /// See [`Record::task`].
+    pub task: &'a str,
+    /// See [`Record::prompt`].
+    pub prompt: &'a str,
+    /// See [`Record::family`].
+    pub family: &'a str,
+    /// See [`Record::model`].
+    pub model: &'a str,
+    /// See [`Record::sample`].
+    pub sample: &'a str,
+    /// See [`Record::outcome`].
+    pub outcome: Outcome,
+    /// See [`Record::target`].
+    pub target: &'a str,
+    /// See [`Record::method`].
+    pub method: Option<Scoring>,
+    /// See [`Record::missing_mass`].
+    pub missing_mass: Option<f64>,
+    /// See [`Record::reply_tokens`].
+    pub reply_tokens: Option<u64>,
+    /// See [`Record::scores`].
+    pub scores: &'a [Score],
+}
+
 /// One score of one record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The scorer.
-    pub scorer: String,
+    pub scorer: Cow<'static, str>,
     /// The score, in the scorer's range; absent when the record is unscored.
     pub value: Option<f64>,
 }
@@ -160,6 +189,24 @@ pub struct Record {
 }
 
 impl Record {
+    /// What of it decides what is made of it.
+    #[must_use]
+    pub fn scored(&self) -> Scored<'_> {
+        Scored {
+            task: &self.task,
+            prompt: &self.prompt,
+            family: &self.family,
+            model: &self.model,
+            sample: &self.sample,
+            outcome: self.outcome,
+            target: &self.target,
+            method: self.method,
+            missing_mass: self.missing_mass,
+            reply_tokens: self.reply_tokens,
+            scores: &self.scores,
+        }
+    }
+
     /// The name by which people call a record: `task/prompt/model/sample/repetition`.
     #[must_use]
     pub fn id(&self) -> String {

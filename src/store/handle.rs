@@ -15,7 +15,7 @@ use super::journal::{self, Journal};
 use super::read;
 use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
 use super::writer::{Committed, Done, Writer, commit};
-use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest};
+use crate::schema::{ExchangeKey, Probe, Record, RecordName, Response, RunManifest, Scored};
 
 /// How long to wait for someone who looks at the file with a tool of their own.
 const BUSY: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ impl Store {
         // What stands beside a store that is new was of one that is gone.
         if !left.is_empty() && !is_new {
             // The last process was killed before it could commit them.
-            let left = rows(left.into_iter().map(|exchange| Write::Exchange(Box::new(exchange))).collect())?;
+            let left = rows(left.iter().map(StoredExchange::write).collect::<Result<_, _>>()?)?;
             commit(&mut connection, &left).map_err(sqlite)?;
         }
         journal.clear().map_err(io)?;
@@ -172,17 +172,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn records(&self, run: &str) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::new();
-        self.read(|connection| read::each_record(connection, run, read::BY_NAME, &mut |record| records.push(record)))?;
-        Ok(records)
+        self.read(|connection| read::records(connection, run))
     }
 
     /// Hands on the records of a run one by one, those of a sample together: by task, sample, prompt, family, model and repetition.
     ///
     /// # Errors
     /// When the store cannot be read; what was handed on by then is not all.
-    pub fn each_record(&self, run: &str, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
-        self.read(|connection| read::each_record(connection, run, read::BY_SAMPLE, &mut each))
+    pub fn each_scored(&self, run: &str, mut each: impl FnMut(&Scored<'_>)) -> Result<(), StoreError> {
+        self.read(|connection| read::each_scored(connection, run, &mut each))
     }
 
     /// How the records of a run stand.

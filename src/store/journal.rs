@@ -1,13 +1,13 @@
 //! Replies on their way to a commit, in a file that outlives the process.
 //!
-//! A commit waits for the disk, and many share one. A reply has been paid for: from the moment it came until it is committed it also
+//! A commit waits for the disk, and many share one. A reply has been paid for: from the turn in which it came until it is committed it also
 //! stands here, so that a process that is killed in between loses none. Whoever opens the store next commits what is left.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::rows::{ExchangeRow, StoredExchange};
+use super::rows::{ExchangeRow, ExchangeTexts, StoredExchange};
 use crate::schema::{ExchangeKey, Logprobs, Request, Response};
 
 /// Bytes from which on what is committed is taken out again.
@@ -55,6 +55,9 @@ impl Journal {
         let mut lines = Vec::new();
         for exchange in added {
             write_line(&mut lines, exchange)?;
+        }
+        if lines.is_empty() {
+            return Ok(self.end);
         }
         // No half of a line may stand before the next one.
         if self.is_torn {
@@ -117,9 +120,9 @@ impl Journal {
 }
 
 fn write_line(lines: &mut Vec<u8>, exchange: &ExchangeRow) -> std::io::Result<()> {
-    let ExchangeRow { key, endpoint, model, request, response, logprobs, sent, milliseconds } = exchange;
-    let bits = logprobs.map(|logprobs| (logprobs.sum.to_bits(), logprobs.tokens));
-    let key = blake3::Hash::from_bytes(key.0).to_hex();
+    let ExchangeTexts { endpoint, model, request, response, sent } = exchange.texts();
+    let bits = exchange.logprobs().map(|logprobs| (logprobs.sum.to_bits(), logprobs.tokens));
+    let key = blake3::Hash::from_bytes(exchange.key().0).to_hex();
     lines.reserve(LINE + request.len() + response.len());
     lines.push(b'[');
     serde_json::to_writer(&mut *lines, key.as_str())?;
@@ -136,7 +139,7 @@ fn write_line(lines: &mut Vec<u8>, exchange: &ExchangeRow) -> std::io::Result<()
     lines.push(b',');
     serde_json::to_writer(&mut *lines, sent)?;
     lines.push(b',');
-    serde_json::to_writer(&mut *lines, milliseconds)?;
+    serde_json::to_writer(&mut *lines, &exchange.milliseconds())?;
     lines.extend(b"]\n");
     Ok(())
 }
@@ -187,7 +190,8 @@ mod tests {
     fn row(exchange: &StoredExchange) -> ExchangeRow {
         let mut exchange = exchange.clone();
         exchange.response.logprobs = NEVER;
-        ExchangeRow::new(exchange).unwrap()
+        let StoredExchange { key, endpoint, model, request, response, sent, milliseconds } = &exchange;
+        ExchangeRow::new(*key, [endpoint, model], request, response, sent, *milliseconds).unwrap()
     }
 
     const NEVER: Option<Logprobs> = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 2 });

@@ -54,7 +54,7 @@ pub(super) struct Pending(Mutex<HashMap<ExchangeKey, Arc<ExchangeRow>>>);
 impl Pending {
     pub(super) fn add(&self, exchange: Arc<ExchangeRow>) {
         // The first counts, as in the store.
-        self.lock().entry(exchange.key).or_insert(exchange);
+        self.lock().entry(*exchange.key()).or_insert(exchange);
     }
 
     pub(super) fn get(&self, key: &ExchangeKey) -> Option<Arc<ExchangeRow>> {

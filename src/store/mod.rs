@@ -2,7 +2,7 @@
 //!
 //! One process writes at a time, through one thread that commits in batches; any number may read. What is written is
 //! acknowledged after its commit, so that neither a killed process nor a power cut loses it; an exchange that is queued
-//! outlives its process from the moment it is handed over. The tables are documented in `docs/formats.md`.
+//! outlives its process once it is handed over. The tables are documented in `docs/formats.md`.
 
 mod error;
 mod format;
@@ -18,4 +18,4 @@ mod writer;
 pub use error::StoreError;
 pub use format::MIGRATIONS;
 pub use handle::Store;
-pub use rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally, Write};
+pub use rows::{Asked, Attempt, Complaint, ExchangeRow, Fate, Spent, StoredExchange, Tally, Write};

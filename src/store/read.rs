@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::keys::Keys;
 use super::rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
-use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scoring};
+use crate::schema::{
+    ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scored, Scoring,
+};
 
 type Found<T> = rusqlite::Result<T>;
 
@@ -17,11 +19,6 @@ const RECORD: &str = "SELECT id, run, task, prompt, family, model, sample, repet
 
 /// The scores of a record.
 const SCORES: &str = "SELECT scorer, value FROM scores WHERE record = ?1 ORDER BY position";
-
-/// In which order records are read.
-pub(super) const BY_NAME: &str = "task, prompt, model, sample, repetition";
-/// The records of one sample together.
-pub(super) const BY_SAMPLE: &str = "task, sample, prompt, family, model, repetition";
 
 /// The keys of all exchanges.
 pub(super) fn keys(connection: &Connection) -> Found<Keys> {
@@ -196,15 +193,57 @@ pub(super) fn complaints(connection: &Connection, run: &str, most: usize) -> Fou
     Ok((complaints, usize::try_from(all).unwrap_or(usize::MAX)))
 }
 
-/// Hands on every record of a run, in an order of its own and not as they were written: concurrent runs of the same plan then read
-/// the same.
-pub(super) fn each_record(connection: &Connection, run: &str, order: &str, each: &mut dyn FnMut(Record)) -> Found<()> {
+/// Every record of a run, in an order of its own and not as they were written: concurrent runs of the same plan then read the same.
+pub(super) fn records(connection: &Connection, run: &str) -> Found<Vec<Record>> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut statement = snapshot.prepare_cached(&format!("{RECORD} WHERE run = ?1 ORDER BY {order}"))?;
-    let (mut rows, mut scores) = (statement.query([run])?, snapshot.prepare_cached(SCORES)?);
+    let order = "ORDER BY task, prompt, model, sample, repetition";
+    let mut statement = snapshot.prepare_cached(&format!("{RECORD} WHERE run = ?1 {order}"))?;
+    let mut scores = snapshot.prepare_cached(SCORES)?;
+    statement.query_and_then([run], |row| record_of(&mut scores, row))?.collect()
+}
+
+/// Hands on what is analysed of every record of a run, those of a sample together. No text is copied, and nothing else is read: all of
+/// it is sorted.
+pub(super) fn each_scored(connection: &Connection, run: &str, each: &mut dyn FnMut(&Scored<'_>)) -> Found<()> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut statement = snapshot.prepare_cached(
+        "SELECT id, task, prompt, family, model, sample, outcome, target, method, missing_mass, reply_tokens FROM records
+         WHERE run = ?1 ORDER BY task, sample, prompt, family, model, repetition",
+    )?;
+    let (mut rows, mut of_record, mut scores) = (statement.query([run])?, snapshot.prepare_cached(SCORES)?, Vec::new());
     while let Some(row) = rows.next()? {
-        each(record_of(&mut scores, row)?);
+        read_scores(&mut of_record, row.get(0)?, &mut scores)?;
+        let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+        each(&Scored {
+            task: text(1)?,
+            prompt: text(2)?,
+            family: text(3)?,
+            model: text(4)?,
+            sample: text(5)?,
+            outcome: outcome(row, 6)?,
+            target: text(7)?,
+            method: method(row, 8)?,
+            missing_mass: row.get(9)?,
+            reply_tokens: row.get::<_, Option<i64>>(10)?.map(i64::unsigned_abs),
+            scores: &scores,
+        });
     }
+    Ok(())
+}
+
+/// The scores of a record in place of those of another, which mostly have the same names.
+fn read_scores(statement: &mut Statement<'_>, record: i64, scores: &mut Vec<Score>) -> Found<()> {
+    let (mut rows, mut count) = (statement.query([record])?, 0);
+    while let Some(row) = rows.next()? {
+        let (scorer, value) = (row.get_ref(0)?.as_str()?, row.get(1)?);
+        match scores.get_mut(count) {
+            Some(known) if known.scorer == scorer => known.value = value,
+            Some(known) => *known = Score { scorer: scorer.to_owned().into(), value },
+            None => scores.push(Score { scorer: scorer.to_owned().into(), value }),
+        }
+        count += 1;
+    }
+    scores.truncate(count);
     Ok(())
 }
 
@@ -217,10 +256,9 @@ pub(super) fn record(connection: &Connection, run: &str, id: &str) -> Found<Opti
     statement.query_row(params![run, id], |row| record_of(&mut scores, row)).optional()
 }
 
-fn record_of(scores: &mut Statement<'_>, row: &Row<'_>) -> Found<Record> {
-    let scores = scores
-        .query_map([row.get::<_, i64>(0)?], |score| Ok(Score { scorer: score.get(0)?, value: score.get(1)? }))?
-        .collect::<Found<_>>()?;
+fn record_of(statement: &mut Statement<'_>, row: &Row<'_>) -> Found<Record> {
+    let mut scores = Vec::new();
+    read_scores(statement, row.get(0)?, &mut scores)?;
     Ok(Record {
         scores,
         run: row.get(1)?,
@@ -235,13 +273,7 @@ fn record_of(scores: &mut Statement<'_>, row: &Row<'_>) -> Found<Record> {
         target: row.get(10)?,
         detail: row.get(11)?,
         exchanges: exchanges(row, 12)?,
-        method: row
-            .get::<_, Option<String>>(13)?
-            .map(|name| {
-                let known = Scoring::ALL.into_iter().find(|scoring| scoring.name() == name);
-                known.ok_or_else(|| unreadable(13, Type::Text, format!("unknown method {name}")))
-            })
-            .transpose()?,
+        method: method(row, 13)?,
         missing_mass: row.get(14)?,
         reply_tokens: row.get::<_, Option<i64>>(15)?.map(i64::unsigned_abs),
     })
@@ -250,6 +282,12 @@ fn record_of(scores: &mut Statement<'_>, row: &Row<'_>) -> Found<Record> {
 fn outcome(row: &Row<'_>, column: usize) -> Found<Outcome> {
     let name = row.get_ref(column)?.as_str()?;
     Outcome::from_name(name).ok_or_else(|| unreadable(column, Type::Text, format!("unknown outcome {name}")))
+}
+
+fn method(row: &Row<'_>, column: usize) -> Found<Option<Scoring>> {
+    let Some(name) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    let known = Scoring::ALL.into_iter().find(|scoring| scoring.name() == name);
+    known.map(Some).ok_or_else(|| unreadable(column, Type::Text, format!("unknown method {name}")))
 }
 
 fn exchanges(row: &Row<'_>, column: usize) -> Found<Vec<ExchangeKey>> {

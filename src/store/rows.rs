@@ -106,7 +106,7 @@ pub enum Write {
     /// A run's manifest; replaces an earlier one of the same run.
     Run(Box<RunManifest>),
     /// An exchange; ignored when its key is stored already.
-    Exchange(Box<StoredExchange>),
+    Exchange(Arc<ExchangeRow>),
     /// A failed call; always added.
     Attempt(Attempt),
     /// The most that a request may cost, in US dollars, before it is sent.
@@ -141,58 +141,132 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// An exchange with its bodies as JSON texts.
-#[derive(Debug)]
-pub(super) struct ExchangeRow {
-    pub(super) key: ExchangeKey,
-    pub(super) endpoint: String,
-    pub(super) model: String,
-    pub(super) request: String,
-    /// Without its log-probability.
-    pub(super) response: String,
+/// Several texts in one piece of memory: they are made by one thread and given back by another, which for each piece costs both of them
+/// more than its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Texts<const N: usize> {
+    all: String,
+    ends: [usize; N],
+}
+
+impl<const N: usize> Texts<N> {
+    fn of(texts: [&str; N]) -> Self {
+        let mut end = 0;
+        let ends = texts.map(|text| {
+            end += text.len();
+            end
+        });
+        Self { all: texts.concat(), ends }
+    }
+
+    fn get(&self) -> [&str; N] {
+        let mut begin = 0;
+        self.ends.map(|end| self.all.get(std::mem::replace(&mut begin, end)..end).unwrap_or_default())
+    }
+}
+
+/// An exchange in the form in which it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExchangeRow {
+    key: ExchangeKey,
+    /// Those of [`ExchangeTexts`].
+    texts: Texts<5>,
     /// In columns of its own it can be queried, and survives exactly: JSON has no infinities, and its readers may round the last bit.
-    pub(super) logprobs: Option<Logprobs>,
-    pub(super) sent: String,
-    pub(super) milliseconds: u64,
+    logprobs: Option<Logprobs>,
+    milliseconds: u64,
+}
+
+/// The texts of an exchange.
+pub(super) struct ExchangeTexts<'a> {
+    pub(super) endpoint: &'a str,
+    pub(super) model: &'a str,
+    /// As JSON.
+    pub(super) request: &'a str,
+    /// As JSON, without its log-probability.
+    pub(super) response: &'a str,
+    pub(super) sent: &'a str,
 }
 
 impl ExchangeRow {
-    pub(super) fn new(exchange: StoredExchange) -> Result<Self, StoreError> {
-        let StoredExchange { key, endpoint, model, request, mut response, sent, milliseconds } = exchange;
-        let logprobs = response.logprobs.take();
+    /// An exchange by its key, with the names of its endpoint and its model, when it was sent (RFC 3339) and how long it took.
+    ///
+    /// # Errors
+    /// When it cannot be stored: its log-probability is no number.
+    pub fn new(
+        key: ExchangeKey,
+        [endpoint, model]: [&str; 2],
+        request: &Request,
+        response: &Response,
+        sent: &str,
+        milliseconds: u64,
+    ) -> Result<Self, StoreError> {
+        let logprobs = response.logprobs;
         if logprobs.is_some_and(|logprobs| logprobs.sum.is_nan()) {
             let reason = format!("the log-probability of exchange {key} is no number");
             return Err(StoreError::Unstorable { reason });
         }
-        let (request, response) = (json(&request)?, json(&response)?);
-        Ok(Self { key, endpoint, model, request, response, logprobs, sent, milliseconds })
+        let response = match logprobs {
+            None => json(response)?,
+            Some(_) => json(&Response { logprobs: None, ..response.clone() })?,
+        };
+        let texts = Texts::of([endpoint, model, &json(request)?, &response, sent]);
+        Ok(Self { key, texts, logprobs, milliseconds })
+    }
+
+    pub(super) fn key(&self) -> &ExchangeKey {
+        &self.key
+    }
+
+    pub(super) fn texts(&self) -> ExchangeTexts<'_> {
+        let [endpoint, model, request, response, sent] = self.texts.get();
+        ExchangeTexts { endpoint, model, request, response, sent }
+    }
+
+    pub(super) fn logprobs(&self) -> Option<Logprobs> {
+        self.logprobs
+    }
+
+    pub(super) fn milliseconds(&self) -> u64 {
+        self.milliseconds
     }
 
     /// The response, as it was.
     pub(super) fn response(&self) -> Result<Response, StoreError> {
         let unstorable = |error: serde_json::Error| StoreError::Unstorable { reason: error.to_string() };
-        let response: Response = serde_json::from_str(&self.response).map_err(unstorable)?;
+        let response: Response = serde_json::from_str(self.texts().response).map_err(unstorable)?;
         Ok(Response { logprobs: self.logprobs, ..response })
     }
 
     fn insert(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
         let connection = statements.connection;
-        let (request, response) = (long_body(connection, &self.request)?, long_body(connection, &self.response)?);
-        let short = |id: Option<i64>, text| if id.is_none() { Some(text) } else { None };
+        let ExchangeTexts { endpoint, model, request, response, sent } = self.texts();
+        let (long_request, long_response) = (long_body(connection, request)?, long_body(connection, response)?);
         statements.exchange.execute(params![
             self.key.0,
-            self.endpoint,
-            self.model,
-            request,
-            short(request, &self.request),
-            response,
-            short(response, &self.response),
+            endpoint,
+            model,
+            long_request,
+            long_request.is_none().then_some(request),
+            long_response,
+            long_response.is_none().then_some(response),
             self.logprobs.map(|logprobs| logprobs.sum),
             self.logprobs.map(|logprobs| logprobs.tokens),
-            self.sent,
+            sent,
             signed(self.milliseconds),
         ])?;
         Ok(())
+    }
+}
+
+impl StoredExchange {
+    /// As it is written.
+    ///
+    /// # Errors
+    /// Those of [`ExchangeRow::new`].
+    pub fn write(&self) -> Result<Write, StoreError> {
+        let Self { key, endpoint, model, request, response, sent, milliseconds } = self;
+        let row = ExchangeRow::new(*key, [endpoint, model], request, response, sent, *milliseconds)?;
+        Ok(Write::Exchange(Arc::new(row)))
     }
 }
 
@@ -252,7 +326,7 @@ pub(super) enum Row {
         probe: Box<Probe>,
         findings: String,
     },
-    Record(Box<Record>),
+    Record(Box<RecordRow>),
 }
 
 /// What most rows are written with, made ready once for a batch.
@@ -286,7 +360,7 @@ impl Row {
                 let json = json(&manifest)?;
                 Self::Run { manifest, json }
             }
-            Write::Exchange(exchange) => Self::Exchange { exchange: Arc::new(ExchangeRow::new(*exchange)?), is_new: false },
+            Write::Exchange(exchange) => Self::Exchange { exchange, is_new: false },
             Write::Attempt(attempt) => Self::Attempt(attempt),
             Write::Reserve { id, run, key, usd } => Self::Reserve { id, run, key, usd },
             Write::Settle { id, usd } => Self::Settle { id, usd },
@@ -294,7 +368,7 @@ impl Row {
                 let findings = json(&probe.findings)?;
                 Self::Probe { probe, findings }
             }
-            Write::Record(record) => Self::Record(record),
+            Write::Record(record) => Self::Record(Box::new(RecordRow::new(&record))),
         })
     }
 
@@ -302,11 +376,8 @@ impl Row {
     pub(super) fn length(&self) -> usize {
         const OVERHEAD: usize = 512;
         match self {
-            Self::Exchange { exchange, .. } => OVERHEAD + exchange.request.len() + exchange.response.len(),
-            Self::Record(record) => {
-                let texts = [&record.answer, &record.detail].into_iter().flatten().map(String::len);
-                OVERHEAD + record.target.len() + texts.sum::<usize>()
-            }
+            Self::Exchange { exchange, .. } => OVERHEAD + exchange.texts.all.len(),
+            Self::Record(record) => OVERHEAD + record.texts.all.len(),
             _ => OVERHEAD,
         }
     }
@@ -323,7 +394,7 @@ impl Row {
             Self::Run { manifest, json } => run(connection, manifest, json),
             Self::Exchange { exchange, is_new } => {
                 // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
-                if !is_new && is_there(connection, &exchange.key)? {
+                if !is_new && is_there(connection, exchange.key())? {
                     return Ok(());
                 }
                 exchange.insert(statements)
@@ -342,7 +413,7 @@ impl Row {
                 let values = params![probe.endpoint, probe.identity, probe.model, probe.at, findings];
                 connection.prepare_cached(sql)?.execute(values).map(drop)
             }
-            Self::Record(record) => insert_record(statements, record),
+            Self::Record(record) => record.insert(statements),
         }
     }
 }
@@ -387,35 +458,83 @@ const CHANGED_RECORD: &str =
         method = ?13, missing_mass = ?14, reply_tokens = ?15
     WHERE run = ?1 AND task = ?2 AND prompt = ?3 AND model = ?5 AND sample = ?6 AND repetition = ?7 RETURNING id";
 
-fn insert_record(statements: &mut Statements<'_>, record: &Record) -> rusqlite::Result<()> {
-    let connection = statements.connection;
-    let exchanges: Vec<u8> = record.exchanges.iter().flat_map(|key| key.0).collect();
-    let values = params![
-        record.run,
-        record.task,
-        record.prompt,
-        record.family,
-        record.model,
-        record.sample,
-        record.repetition,
-        record.outcome.name(),
-        record.answer,
-        record.target,
-        record.detail,
-        exchanges,
-        record.method.map(Scoring::name),
-        record.missing_mass,
-        record.reply_tokens.map(signed),
-    ];
-    let id = if statements.record.execute(values)? == 1 {
-        connection.last_insert_rowid()
-    } else {
-        let id = connection.prepare_cached(CHANGED_RECORD)?.query_row(values, |row| row.get::<_, i64>(0))?;
-        connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
-        id
-    };
-    for (position, Score { scorer, value }) in (0_i64..).zip(&record.scores) {
-        statements.score.execute(params![id, position, scorer, value])?;
+/// A record in the form in which it is kept.
+#[derive(Debug)]
+pub(super) struct RecordRow {
+    /// Run, task, prompt, family, model, sample, answer, target and detail.
+    texts: Texts<9>,
+    has_answer: bool,
+    has_detail: bool,
+    repetition: u32,
+    outcome: Outcome,
+    /// The keys one behind the other.
+    exchanges: Vec<u8>,
+    method: Option<Scoring>,
+    missing_mass: Option<f64>,
+    reply_tokens: Option<u64>,
+    scores: Vec<Score>,
+}
+
+impl RecordRow {
+    fn new(record: &Record) -> Self {
+        let Record { run, task, prompt, family, model, sample, answer, target, detail, .. } = record;
+        let or_empty = |text| Option::as_deref(text).unwrap_or_default();
+        Self {
+            texts: Texts::of([run, task, prompt, family, model, sample, or_empty(answer), target, or_empty(detail)]),
+            has_answer: answer.is_some(),
+            has_detail: detail.is_some(),
+            repetition: record.repetition,
+            outcome: record.outcome,
+            exchanges: record.exchanges.iter().flat_map(|key| key.0).collect(),
+            method: record.method,
+            missing_mass: record.missing_mass,
+            reply_tokens: record.reply_tokens,
+            scores: record.scores.clone(),
+        }
     }
-    Ok(())
+
+    fn insert(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
+        let connection = statements.connection;
+        let [run, task, prompt, family, model, sample, answer, target, detail] = self.texts.get();
+        let values = params![
+            run,
+            task,
+            prompt,
+            family,
+            model,
+            sample,
+            self.repetition,
+            self.outcome.name(),
+            self.has_answer.then_some(answer),
+            target,
+            self.has_detail.then_some(detail),
+            self.exchanges,
+            self.method.map(Scoring::name),
+            self.missing_mass,
+            self.reply_tokens.map(signed),
+        ];
+        let id = if statements.record.execute(values)? == 1 {
+            connection.last_insert_rowid()
+        } else {
+            let id = connection.prepare_cached(CHANGED_RECORD)?.query_row(values, |row| row.get::<_, i64>(0))?;
+            connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
+            id
+        };
+        for (position, Score { scorer, value }) in (0_i64..).zip(&self.scores) {
+            statements.score.execute(params![id, position, scorer, value])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_in_one_piece_are_what_they_were() {
+        for texts in [["", "", ""], ["a", "", "\u{e9}\n"], ["", "\u{1f980}", ""]] {
+            assert_eq!(Texts::of(texts).get(), texts);
+        }
+    }
 }

@@ -59,9 +59,9 @@ fn record(run: &str, sample: usize) -> Record {
         reply_tokens: Some(3),
         exchanges: vec![key(1), key(2)],
         scores: vec![
-            Score { scorer: "exact-match".to_owned(), value: Some(0.0) },
-            Score { scorer: "answer-logprob".to_owned(), value: Some(f64::NEG_INFINITY) },
-            Score { scorer: "brier".to_owned(), value: None },
+            Score { scorer: "exact-match".into(), value: Some(0.0) },
+            Score { scorer: "answer-logprob".into(), value: Some(f64::NEG_INFINITY) },
+            Score { scorer: "brier".into(), value: None },
         ],
     }
 }
@@ -108,7 +108,7 @@ async fn what_is_written_is_read_again() {
         Write::Run(Box::new(manifest("a"))),
         Write::Attempt(attempt.clone()),
         Write::Attempt(unsure.clone()),
-        Write::Exchange(Box::new(exchange(1))),
+        exchange(1).write().unwrap(),
         Write::Record(Box::new(record("a", 2))),
         Write::Record(Box::new(record("a", 1))),
         Write::Record(Box::new(record("b", 1))),
@@ -134,7 +134,7 @@ async fn what_is_written_is_read_again() {
     assert!(!path.with_extension("db-wal").exists(), "the log is folded into the file");
     let reader = Store::open_read_only(&path).unwrap();
     check(&reader);
-    let refused = reader.write(vec![Write::Exchange(Box::new(exchange(3)))]).await;
+    let refused = reader.write(vec![exchange(3).write().unwrap()]).await;
     assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
 }
 
@@ -144,8 +144,8 @@ fn an_exchange_and_a_body_are_stored_once() {
     let store = Store::open(&path).unwrap();
     let mut again = exchange(1);
     again.response.text = "9".to_owned();
-    store.write_blocking(vec![Write::Exchange(Box::new(exchange(1)))]).unwrap();
-    store.write_blocking(vec![Write::Exchange(Box::new(again)), Write::Exchange(Box::new(exchange(2)))]).unwrap();
+    store.write_blocking(vec![exchange(1).write().unwrap()]).unwrap();
+    store.write_blocking(vec![again.write().unwrap(), exchange(2).write().unwrap()]).unwrap();
     assert_eq!(store.exchange(&key(1)).unwrap(), Some(exchange(1)));
     drop(store);
     assert_eq!(count(&path, "exchanges"), 2);
@@ -159,8 +159,8 @@ fn an_exchange_and_a_body_are_stored_once() {
     let store = Store::open(&path).unwrap();
     let mut again = long(3);
     again.response.text = "9".repeat(1_000);
-    store.write_blocking(vec![Write::Exchange(Box::new(long(3)))]).unwrap();
-    store.write_blocking(vec![Write::Exchange(Box::new(again)), Write::Exchange(Box::new(long(4)))]).unwrap();
+    store.write_blocking(vec![long(3).write().unwrap()]).unwrap();
+    store.write_blocking(vec![again.write().unwrap(), long(4).write().unwrap()]).unwrap();
     assert_eq!(store.exchange(&key(3)).unwrap(), Some(long(3)));
     assert_eq!(store.response(&key(4)).unwrap(), Some(long(4).response));
     drop(store);
@@ -176,9 +176,7 @@ async fn everybody_is_told_when_some_no_longer_listen() {
         let mut writes: Vec<_> = (0..50)
             .map(|number| {
                 let store = store.clone();
-                tokio::spawn(
-                    async move { store.write(vec![Write::Exchange(Box::new(exchange(50 * round + number)))]).await },
-                )
+                tokio::spawn(async move { store.write(vec![exchange(50 * round + number).write().unwrap()]).await })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -213,10 +211,10 @@ fn extreme_log_probabilities_survive_and_no_number_is_refused() {
     let store = Store::open(&path).unwrap();
     let mut write = exchange(1);
     write.response.logprobs = Some(Logprobs { sum: f64::NAN, tokens: 1 });
-    let refused = store.write_blocking(vec![Write::Exchange(Box::new(write.clone()))]);
+    let refused = write.write();
     assert!(matches!(refused, Err(StoreError::Unstorable { .. })), "{refused:?}");
     write.response.logprobs = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 1 });
-    store.write_blocking(vec![Write::Exchange(Box::new(write.clone()))]).unwrap();
+    store.write_blocking(vec![write.write().unwrap()]).unwrap();
     assert_eq!(store.response(&key(1)).unwrap(), Some(write.response));
 }
 
@@ -326,7 +324,7 @@ fn what_an_older_program_stored_is_read_and_added_to() {
     assert_eq!(store.exchange(&known.key).unwrap().unwrap().request, known.request);
     assert_eq!(store.response(&known.key).unwrap().unwrap().text, "8");
     assert_eq!(store.probe("e", "i").unwrap(), None);
-    store.write_blocking(vec![Write::Exchange(Box::new(exchange(2)))]).unwrap();
+    store.write_blocking(vec![exchange(2).write().unwrap()]).unwrap();
     assert_eq!(store.exchange(&key(2)).unwrap().unwrap(), exchange(2));
     // The older program must not misread what is written now.
     drop(store);
@@ -367,7 +365,7 @@ async fn what_was_handed_over_is_there_before_it_is_committed() {
     for number in 0..200 {
         let mut asked = exchange(number);
         asked.response.logprobs = Some(Logprobs { sum: f64::NEG_INFINITY, tokens: 1 });
-        store.queue(vec![Write::Exchange(Box::new(asked.clone()))]).await.unwrap();
+        store.queue(vec![asked.write().unwrap()]).await.unwrap();
         assert_eq!(store.response(&key(number)).unwrap(), Some(asked.response));
     }
     store.settle().await.unwrap();
@@ -377,11 +375,55 @@ async fn what_was_handed_over_is_there_before_it_is_committed() {
     drop(store);
     // What stands beside a store that is gone is no reply of the next one.
     let (mut journal, _) = super::journal::Journal::open(super::journal::beside(&path)).unwrap();
-    journal.append([&super::rows::ExchangeRow::new(exchange(7)).unwrap()].into_iter()).unwrap();
+    let Ok(Write::Exchange(row)) = exchange(7).write() else { panic!("no exchange") };
+    journal.append(std::iter::once(&*row)).unwrap();
     for file in ["onset.db", "onset.db-wal", "onset.db-shm"] {
         drop(std::fs::remove_file(path.with_file_name(file)));
     }
     assert_eq!(Store::open(&path).unwrap().response(&key(7)).unwrap(), None);
+}
+
+/// Bytes in the journal of a store.
+fn written(path: &Path) -> u64 {
+    std::fs::metadata(super::journal::beside(path)).unwrap().len()
+}
+
+#[tokio::test]
+async fn what_cannot_be_committed_stays_in_the_journal_though_what_came_with_it_is_committed() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE INSERT ON exchanges WHEN new.model = 'odd' BEGIN SELECT raise(ABORT, 'no'); END";
+    Connection::open(&path).unwrap().execute_batch(refuse).unwrap();
+    let odd = StoredExchange { model: "odd".to_owned(), ..exchange(1) };
+    let mut large = exchange(2);
+    // Enough for the journal to be cut.
+    large.response.text = "x".repeat(2 << 20);
+    let (first, second) = (vec![odd.write().unwrap()], vec![large.write().unwrap()]);
+    let (first, second) = tokio::join!(store.queue(first), store.queue(second));
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    assert!(store.settle().await.is_err());
+    drop(store);
+    assert_eq!(count(&path, "exchanges"), 1);
+    Connection::open(&path).unwrap().execute_batch("DROP TRIGGER refuse").unwrap();
+    assert_eq!(Store::open(&path).unwrap().exchange(&key(1)).unwrap(), Some(odd), "what was paid for is not lost");
+}
+
+#[tokio::test]
+async fn what_was_handed_over_by_a_task_that_was_dropped_is_kept() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    {
+        let mut dropped = std::pin::pin!(store.queue(vec![exchange(1).write().unwrap()]));
+        assert!(futures_util::poll!(&mut dropped).is_pending(), "others may hand over in the same turn");
+        assert_eq!(store.response(&key(1)).unwrap(), Some(exchange(1).response));
+        assert_eq!(written(&path), 0);
+    }
+    assert!(written(&path) > 0, "nobody else would write it down");
+    store.queue(vec![Write::Record(Box::new(record("a", 1)))]).await.unwrap();
+    store.settle().await.unwrap();
+    drop(store);
+    assert_eq!((count(&path, "exchanges"), count(&path, "records")), (1, 1));
 }
 
 #[tokio::test]
@@ -391,11 +433,11 @@ async fn what_nobody_waited_for_and_could_not_be_committed_is_told_to_the_next()
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON records BEGIN SELECT raise(ABORT, 'no'); END";
     Connection::open(&path).unwrap().execute_batch(refuse).unwrap();
     // Whatever else is in the batch is committed.
-    store.queue(vec![Write::Exchange(Box::new(exchange(1)))]).await.unwrap();
+    store.queue(vec![exchange(1).write().unwrap()]).await.unwrap();
     store.queue(vec![Write::Record(Box::new(record("a", 1)))]).await.unwrap();
     let told = store.settle().await;
     assert!(matches!(told, Err(StoreError::Sqlite { .. })), "{told:?}");
-    let refused = store.queue(vec![Write::Exchange(Box::new(exchange(2)))]).await;
+    let refused = store.queue(vec![exchange(2).write().unwrap()]).await;
     assert!(matches!(refused, Err(StoreError::Sqlite { .. })), "{refused:?}");
     drop(store);
     assert_eq!(count(&path, "exchanges"), 2, "what came is kept all the same");
@@ -409,22 +451,22 @@ async fn whoever_hands_over_more_than_there_is_room_for_waits_and_loses_nothing(
     let large = |number: u64| {
         let mut large = exchange(number);
         large.response.text = "x".repeat(1 << 20);
-        vec![Write::Exchange(Box::new(large))]
+        vec![large.write().unwrap()]
     };
     // Nothing can be committed meanwhile.
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for number in 0..15 {
+    for number in 0..7 {
         store.queue(large(number)).await.unwrap();
     }
     {
-        let mut waiting = std::pin::pin!(store.queue(large(15)));
-        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "there is room for 15");
-        assert!(store.response(&key(15)).unwrap().is_some());
+        let mut waiting = std::pin::pin!(store.queue(large(7)));
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "there is room for 7");
+        assert!(store.response(&key(7)).unwrap().is_some());
         other.execute_batch("ROLLBACK").unwrap();
         waiting.await.unwrap();
     }
-    for number in 16..40 {
+    for number in 8..40 {
         store.queue(large(number)).await.unwrap();
     }
     store.settle().await.unwrap();
@@ -440,7 +482,7 @@ fn victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let store = Store::open(Path::new(&path)).unwrap();
     for number in 0.. {
-        store.write_blocking(vec![Write::Exchange(Box::new(exchange(number)))]).unwrap();
+        store.write_blocking(vec![exchange(number).write().unwrap()]).unwrap();
         println!("acknowledged {number}");
     }
 }
@@ -450,9 +492,11 @@ fn victim() {
 async fn hasty_victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let store = Store::open(Path::new(&path)).unwrap();
-    for number in 0.. {
-        store.queue(vec![Write::Exchange(Box::new(exchange(number)))]).await.unwrap();
-        println!("acknowledged {number}");
+    for number in (0..).step_by(2) {
+        let queue = |number| store.queue(vec![exchange(number).write().unwrap()]);
+        let (one, other) = tokio::join!(queue(number), queue(number + 1));
+        one.and(other).unwrap();
+        println!("acknowledged {number}\nacknowledged {}", number + 1);
         // Several in the time of a commit, and several commits in that of the test.
         std::thread::sleep(Duration::from_micros(100));
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,17 +18,19 @@ use crate::schema::ExchangeKey;
 pub(super) type Committed = Result<(), Arc<rusqlite::Error>>;
 
 /// Bytes of texts that may wait for a commit before whoever brings more has to wait as well.
-const ROOM: u32 = 16 << 20;
+const ROOM: u32 = 8 << 20;
 
 /// Rows that are written together, and whom to tell.
+#[derive(Debug)]
 struct Job {
     rows: Vec<Row>,
     done: Done,
-    /// Where its exchanges end in the journal, if it has any.
-    journaled: Option<u64>,
+    /// Where the journal ended when it was written down together with the jobs before it.
+    journal_end: Option<u64>,
 }
 
 /// Who waits for a job.
+#[derive(Debug)]
 pub(super) enum Done {
     /// A thread.
     Thread(SyncSender<Committed>),
@@ -41,7 +43,11 @@ pub(super) enum Done {
 /// The queue of the writer thread. Dropped, it waits until everything queued is committed.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<Sender<Job>>,
+    jobs: Option<Sender<Vec<Job>>>,
+    /// What was handed over and is not in the journal yet: it is written down with whatever else comes in the same turn.
+    handed: Mutex<Vec<Job>>,
+    /// Why the journal could not be written for the first time. Whoever handed over with others must hear of it too.
+    unwritten: OnceLock<io::Error>,
     thread: Option<JoinHandle<()>>,
     /// Every exchange, committed or not.
     keys: Keys,
@@ -91,23 +97,40 @@ impl Writer {
             work(connection, &queue, &own);
         };
         let thread = std::thread::Builder::new().name("onset-store".to_owned()).spawn(work)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), keys, shared })
+        Ok(Self {
+            jobs: Some(jobs),
+            handed: Mutex::default(),
+            unwritten: OnceLock::new(),
+            thread: Some(thread),
+            keys,
+            shared,
+        })
     }
 
     /// Queues rows for whose commit nobody waits, and waits until there was room for them: not before, because what came must not be
-    /// lost. False when the thread is gone.
+    /// lost. Its exchanges outlive the process once this is done. False when the thread is gone.
     ///
     /// # Errors
-    /// Those of [`Self::send`].
+    /// That of the journal; the rows are queued all the same.
     pub(super) async fn send_with_room(&self, rows: Vec<Row>) -> io::Result<bool> {
         let share = rows.iter().map(Row::length).sum::<usize>();
         let share = u32::try_from(share).unwrap_or(u32::MAX).min(ROOM);
-        let is_queued = self.send(rows, Done::Nobody(share));
+        let is_journaled = rows.iter().any(|row| row.exchange().is_some());
+        let is_first = self.add(rows, Done::Nobody(share));
+        let is_queued = if is_journaled {
+            let handing_on = HandingOn { writer: Some(self) };
+            tokio::task::yield_now().await;
+            handing_on.now()
+        } else if is_first {
+            self.hand_on()
+        } else {
+            // Whoever handed over the others will see to it.
+            Ok(true)
+        };
         // The commit gives it back, also where the journal failed; without the thread there is none.
-        if !matches!(is_queued, Ok(false))
-            && let Ok(room) = self.shared.room.acquire_many(share).await
-        {
-            room.forget();
+        match self.shared.room.acquire_many(share).await {
+            Ok(room) => room.forget(),
+            Err(_) => return Ok(false),
         }
         is_queued
     }
@@ -137,33 +160,70 @@ impl Writer {
     ///
     /// # Errors
     /// That of the journal; the rows are queued all the same.
-    pub(super) fn send(&self, mut rows: Vec<Row>, done: Done) -> io::Result<bool> {
+    pub(super) fn send(&self, rows: Vec<Row>, done: Done) -> io::Result<bool> {
+        self.add(rows, done);
+        let is_queued = self.hand_on();
+        // Perhaps it waits for more to share a commit.
+        self.thread.iter().for_each(|thread| thread.thread().unpark());
+        is_queued
+    }
+
+    /// Adds rows to what is to be handed on; whether they are the first.
+    fn add(&self, mut rows: Vec<Row>, done: Done) -> bool {
         for row in &mut rows {
             // Before it is committed, so that what is committed is never missed.
             if let Row::Exchange { exchange, is_new } = row {
                 self.shared.pending.add(Arc::clone(exchange));
-                *is_new = !self.keys.add(&exchange.key);
+                *is_new = !self.keys.add(exchange.key());
             }
         }
-        let mut exchanges = rows.iter().filter_map(Row::exchange).peekable();
-        if exchanges.peek().is_none() {
-            return Ok(self.queue(Job { rows, done, journaled: None }));
-        }
-        // Held until the job is queued, so that what stands before it in the journal also stands before it in the queue.
-        let mut journal = self.shared.journal();
-        let appended = journal.append(exchanges.map(AsRef::as_ref));
-        let is_queued = self.queue(Job { rows, done, journaled: appended.as_ref().ok().copied() });
-        appended.map(|_| is_queued)
+        let mut handed = self.handed();
+        handed.push(Job { rows, done, journal_end: None });
+        handed.len() == 1
     }
 
-    fn queue(&self, job: Job) -> bool {
-        let is_urgent = !matches!(job.done, Done::Nobody(_));
-        let is_queued = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        if is_urgent {
-            // Perhaps it waits for more to share a commit.
-            self.thread.iter().for_each(|thread| thread.thread().unpark());
+    /// Writes down what was handed over and queues it.
+    fn hand_on(&self) -> io::Result<bool> {
+        // Held until all is queued, so that what stands before something else in the journal also stands before it in the queue.
+        let mut journal = self.shared.journal();
+        let mut handed = std::mem::take(&mut *self.handed());
+        let appended = journal.append(rows(&handed).filter_map(Row::exchange).map(AsRef::as_ref));
+        let end = appended.as_ref().ok().copied();
+        if let Some(last) = handed.last_mut() {
+            last.journal_end = end;
         }
-        is_queued
+        let is_queued = self.jobs.as_ref().is_some_and(|jobs| handed.is_empty() || jobs.send(handed).is_ok());
+        if let Err(error) = appended {
+            // Only the first is told.
+            let _ = self.unwritten.set(error);
+        }
+        match self.unwritten.get() {
+            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            None => Ok(is_queued),
+        }
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Vec<Job>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was handed over is handed on when this ends, also where the task that would have done it is dropped.
+struct HandingOn<'a> {
+    writer: Option<&'a Writer>,
+}
+
+impl HandingOn<'_> {
+    fn now(mut self) -> io::Result<bool> {
+        self.writer.take().map_or(Ok(true), Writer::hand_on)
+    }
+}
+
+impl Drop for HandingOn<'_> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.writer.map(Writer::hand_on) {
+            tracing::error!("replies could not be written down: {error}");
+        }
     }
 }
 
@@ -190,15 +250,14 @@ impl Drop for Writer {
 const PACE: Duration = Duration::from_millis(25);
 
 /// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it.
-fn work(mut connection: Connection, queue: &Receiver<Job>, shared: &Shared) {
+fn work(mut connection: Connection, queue: &Receiver<Vec<Job>>, shared: &Shared) {
     let mut last: Option<Instant> = None;
-    while let Ok(first) = queue.recv() {
-        if let (Done::Nobody(_), Some(last)) = (&first.done, last) {
+    while let Ok(mut batch) = queue.recv() {
+        if let (Some(last), true) = (last, batch.iter().all(|job| matches!(job.done, Done::Nobody(_)))) {
             std::thread::park_timeout(PACE.saturating_sub(last.elapsed()));
         }
         last = Some(Instant::now());
-        let mut batch = vec![first];
-        batch.extend(queue.try_iter());
+        batch.extend(queue.try_iter().flatten());
         let committed = commit(&mut connection, rows(&batch));
         match &committed {
             // One by one, so that a job that cannot be written does not take the others with it.
@@ -219,16 +278,18 @@ fn rows(jobs: &[Job]) -> impl Iterator<Item = &Row> {
 
 /// Ends jobs that came to the same.
 fn finish(jobs: Vec<Job>, committed: rusqlite::Result<()>, shared: &Shared) {
-    if let Some(before) = jobs.iter().filter_map(|job| job.journaled).max() {
+    if committed.is_err() && rows(&jobs).any(|row| row.exchange().is_some()) {
+        // First of all: the journal is the one place where they are.
+        shared.journal().keep();
+    }
+    if let Some(before) = jobs.iter().filter_map(|job| job.journal_end).max() {
         let mut journal = shared.journal();
-        if committed.is_err() {
-            journal.keep();
-        } else if let Err(error) = journal.forget(before) {
+        if let Err(error) = journal.forget(before) {
             tracing::warn!("{}: {error}", journal.path().display());
         }
     }
     if committed.is_ok() {
-        shared.pending.remove(rows(&jobs).filter_map(Row::exchange).map(|exchange| &exchange.key));
+        shared.pending.remove(rows(&jobs).filter_map(Row::exchange).map(|exchange| exchange.key()));
     }
     let committed = committed.map_err(Arc::new);
     let mut room = 0;

@@ -1,6 +1,9 @@
 //! Moving bytes: over the network, or to a router in this process by the same protocol.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +25,9 @@ const PLACEHOLDER: usize = 7;
 /// HTTP over the network.
 #[derive(Debug)]
 pub struct Network {
-    client: reqwest::Client,
+    /// One for each thread that sends: a connection is led by the thread that opened it, which another one would have to wake.
+    clients: Mutex<HashMap<ThreadId, reqwest::Client>>,
+    headers: HeaderMap,
     base_url: String,
     address: String,
     query: String,
@@ -62,21 +67,25 @@ impl Network {
             default.insert(name, value);
             secrets.extend(header.is_secret.then_some(header.value));
         }
-        let client = reqwest::Client::builder()
-            .timeout(timeout)
-            .connect_timeout(connect_timeout(timeout))
-            .default_headers(default)
-            // Whoever is sent elsewhere would carry the key there.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| unusable(&error))?;
+        let client = client(&default, timeout)?;
         let (address, query) = base_url.split_once('?').unwrap_or((base_url, ""));
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         if let Ok(url) = reqwest::Url::parse(base_url) {
             secrets.extend(secrets_of(&url, &client));
         }
         let base_url = address.trim_end_matches('/').to_owned();
-        Ok(Self { client, address: public_part(&base_url), base_url, query, last: Mutex::default(), secrets, timeout })
+        let (address, last) = (public_part(&base_url), Mutex::default());
+        let clients = Mutex::new(HashMap::from([(std::thread::current().id(), client)]));
+        Ok(Self { clients, headers: default, address, base_url, query, last, secrets, timeout })
+    }
+
+    /// The client of this thread.
+    fn client(&self) -> Result<reqwest::Client, TransportError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match clients.entry(std::thread::current().id()) {
+            Entry::Occupied(entry) => entry.get().clone(),
+            Entry::Vacant(entry) => entry.insert(client(&self.headers, self.timeout)?).clone(),
+        })
     }
 
     /// The whole address of a path, which mostly is that of the request before.
@@ -123,6 +132,17 @@ impl Network {
         }
         text
     }
+}
+
+fn client(headers: &HeaderMap, timeout: Duration) -> Result<reqwest::Client, TransportError> {
+    reqwest::Client::builder()
+        .timeout(timeout)
+        .connect_timeout(connect_timeout(timeout))
+        .default_headers(headers.clone())
+        // Whoever is sent elsewhere would carry the key there.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| TransportError::NoConnection(error.to_string()))
 }
 
 /// What stands in the names of keys that are part of an address.
@@ -188,9 +208,10 @@ impl Transport for Network {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
             let url = self.url(&request.path)?;
+            let client = self.client()?;
             let mut builder = match request.method {
-                "GET" => self.client.get(url),
-                _ => self.client.post(url).header("content-type", "application/json").body(request.body),
+                "GET" => client.get(url),
+                _ => client.post(url).header("content-type", "application/json").body(request.body),
             };
             for (name, value) in request.headers {
                 builder = builder.header(name, value);
@@ -198,13 +219,13 @@ impl Transport for Network {
             let reply = builder.send().await.map_err(|error| self.error(&error))?;
             let status = reply.status().as_u16();
             let mut headers = headers(reply.headers());
-            for (_, value) in &mut headers {
-                *value = String::from_utf8_lossy(&self.without_secrets(std::mem::take(value).into(), 1)).into_owned();
+            if !self.secrets.is_empty() {
+                for (_, value) in &mut headers {
+                    *value = String::from_utf8_lossy(&self.without_secrets(std::mem::take(value).into(), 1)).into_owned();
+                }
             }
             check_size(reply.content_length().unwrap_or_default())?;
             let body = read(reply.bytes_stream(), |error| self.error(error)).await?;
-            // The connection is given back by a task of its own: before whoever sends next looks for one.
-            tokio::task::yield_now().await;
             let shortest = if (200..300).contains(&status) { PLACEHOLDER + 1 } else { 1 };
             Ok(HttpResponse { status, headers, body: self.without_secrets(body, shortest) })
         })
