@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Json;
+use axum::extract::{ConnectInfo, Json};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use onset::plan::{Plan, Selection};
-use onset::runner::{Event, Gateway, Limiter, Limits, Observer, Options, Retries, RunError, Spending, Summary};
+use onset::runner::{Event, Gateway, Helper, Limiter, Limits, Observer, Options, Retries, RunError, Spending, Summary};
 use onset::schema::{Outcome, Record};
 use onset::store::Store;
 use onset::transport::Network;
@@ -119,12 +120,14 @@ async fn attempt(
     let (limiter, endpoint) = (Arc::new(Limiter::new(limits)), planned.endpoint.clone());
     let gateway = Gateway::new(endpoint, planned.provider, Box::new(network), limiter, Arc::new(spending), retries);
     let gateways = HashMap::from([(spec.name.clone(), Arc::new(gateway))]);
+    let helper = Helper::where_wanted(gateways.values());
+    let options = Options { helper: helper.as_ref().map(Helper::handle), ..Options::default() };
     let summary = onset::runner::run(
         Arc::clone(&plan),
         &onset::plan::Quota::of(&plan, plan.samples),
         store.clone(),
         gateways,
-        Options::default(),
+        options,
         stop,
         Arc::new(Unseen),
     )
@@ -389,9 +392,11 @@ async fn a_run_that_is_stopped_waits_for_replies_only() {
 async fn very_many_requests_are_in_flight_at_a_time() {
     let (asked, now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (asked, counted, highest) = (Arc::new(asked), Arc::clone(&now), Arc::clone(&most));
-    let met = Arc::clone(&asked);
-    let handle = move |Json(body): Json<Value>| {
+    let (met, callers) = (Arc::clone(&asked), Arc::new(Mutex::new(HashSet::new())));
+    let seen = Arc::clone(&callers);
+    let handle = move |ConnectInfo(caller): ConnectInfo<SocketAddr>, Json(body): Json<Value>| {
         let (asked, now, most) = (Arc::clone(&met), Arc::clone(&counted), Arc::clone(&highest));
+        seen.lock().unwrap().insert(caller);
         async move {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::time::sleep(SECOND / 5).await;
@@ -402,16 +407,25 @@ async fn very_many_requests_are_in_flight_at_a_time() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/v1", listener.local_addr().unwrap());
     let router = Router::new().route("/v1/chat/completions", post(handle));
-    let server = Server { base, task: tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }) };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = Server { base, task: tokio::spawn(async move { axum::serve(listener, service).await.unwrap() }) };
     let directory = tempfile::tempdir().unwrap();
-    configure(directory.path(), &server.base, 700, "in_flight = 256\nprovider = \"openai-chat\"", &["m"]);
+    // More than one thread leads.
+    configure(directory.path(), &server.base, 700, "in_flight = 400\nprovider = \"openai-chat\"", &["m"]);
     let (_never, stop) = watch::channel(false);
-    let (summary, plan, store) = run(directory.path(), SHORT, 20 * SECOND, stop).await;
+    // As `onset run` does, by one thread and its helper: each has connections of its own.
+    let leading = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        (runtime.block_on(run(directory.path(), SHORT, 20 * SECOND, stop)), directory)
+    });
+    let ((summary, plan, store), _directory) = leading.await.unwrap();
     assert_eq!((count(&summary, Outcome::Answered), summary.outcomes.len()), (700, 1), "{summary:?}");
     assert_eq!(store.records(&plan.run).unwrap().len(), 700);
     assert_eq!(usize::try_from(summary.requests).unwrap(), asked.load(Ordering::SeqCst));
     let most = most.load(Ordering::SeqCst);
-    assert!((129..=256).contains(&most), "{most} at a time");
+    assert!((257..=400).contains(&most), "{most} at a time");
+    let connections = callers.lock().unwrap().len();
+    assert!(connections <= 400, "{connections} connections: not all were used again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::analysis::{Cells, FIRST, More, Settling, round, settle};
 use crate::config::{self, EMBEDDED, EndpointSpec, LimitsSpec, Workspace};
 use crate::ladder::{Card, cards, cards_in, models};
 use crate::plan::{self, Ladder, Plan, Quota, Selection};
-use crate::runner::{self, Event, Gateway, Limiter, Limits, Observer, Options, Retries, Spending};
+use crate::runner::{self, Event, Gateway, Helper, Limiter, Limits, Observer, Options, Retries, Spending};
 use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
 use crate::server::{self, Hardships};
 use crate::store::{Store, Write};
@@ -212,7 +212,7 @@ pub(super) fn run(
         super::plan::repetitive(&plan).iter().for_each(|line| eprintln!("note: {line}"));
     }
     let plan = Arc::new(plan);
-    // One thread: to hand a request from one to another costs more than is gained.
+    // One thread, or two that share nothing: to hand a request from one to another costs more than is gained.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
@@ -265,7 +265,8 @@ pub(super) fn run(
             let more = settling(&manifest, &store)?.more;
             quota.ask_first(more.iter().filter_map(|more| place(&plan, more)));
         }
-        let mut options = Options { retry_failed };
+        let helper = Helper::where_wanted(gateways.values());
+        let mut options = Options { retry_failed, helper: helper.as_ref().map(Helper::handle) };
         loop {
             let gateways = gateways.clone();
             let round = runner::run(
@@ -273,7 +274,7 @@ pub(super) fn run(
                 &quota,
                 store.clone(),
                 gateways,
-                options,
+                options.clone(),
                 stop.clone(),
                 Arc::clone(&observer),
             );

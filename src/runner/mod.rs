@@ -3,6 +3,7 @@
 mod alone;
 mod conversation;
 mod gateway;
+mod helper;
 mod limiter;
 mod pace;
 mod probe;
@@ -13,15 +14,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::helper::BY_ONE;
 use crate::plan::{Plan, Quota, Unit};
 use crate::schema::{ModelEntry, Outcome, SamplesError};
 use crate::store::{Store, StoreError, Tally};
 
 pub use conversation::{Settled, Unreached, converse, rebuild};
 pub use gateway::{Gateway, GatewayError, Retries};
+pub use helper::Helper;
 pub use limiter::{Limiter, Limits, Waiting};
 pub use probe::{identity, probe};
 pub use spending::Spending;
@@ -97,15 +101,17 @@ impl Summary {
 }
 
 /// What a run may do.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Ask failed records again, and incomplete ones for what they lack.
     pub retry_failed: bool,
+    /// Where every other conversation is led when there are very many: that of a [`Helper`].
+    pub helper: Option<Handle>,
 }
 
 impl Options {
     /// Whether a record stays as it is.
-    fn keeps(self, outcome: Outcome, has_detail: bool) -> bool {
+    fn keeps(&self, outcome: Outcome, has_detail: bool) -> bool {
         !self.retry_failed || (outcome != Outcome::Failed && !is_incomplete(outcome, has_detail))
     }
 }
@@ -165,6 +171,7 @@ pub async fn run(
         let units = Mutex::new(Box::new(plan.units(&name, quota)) as Units);
         let (plan, store, observer) = (Arc::clone(&plan), store.clone(), Arc::clone(&observer));
         let (halt, stop) = (Arc::clone(&halt), halted.clone());
+        let options = options.clone();
         let queue = Arc::new(Queue { plan, units, options, is_new, is_whole, store, gateway, halt, stop, observer });
         async move { queue.work_off(&name).await }
     });
@@ -214,8 +221,13 @@ impl Queue {
     /// Leads as many conversations at a time as requests may be in flight: one that waits to be tried again keeps its place.
     async fn work_off(self: Arc<Self>, name: &str) -> Result<Summary, RunError> {
         let mut conversations = JoinSet::new();
-        for _ in 0..self.gateway.in_flight().min(self.plan.len()) {
-            conversations.spawn(Arc::clone(&self).converse());
+        let most = self.gateway.in_flight().min(self.plan.len());
+        for number in 0..most {
+            let conversation = Arc::clone(&self).converse();
+            match &self.options.helper {
+                Some(helper) if most > BY_ONE && number % 2 == 1 => conversations.spawn_on(conversation, helper),
+                _ => conversations.spawn(conversation),
+            };
         }
         let (mut summary, mut failed) = (Summary::default(), None);
         let mut clock = tokio::time::interval(TELL_EVERY);
