@@ -212,7 +212,7 @@ pub(super) fn run(
         super::plan::repetitive(&plan).iter().for_each(|line| eprintln!("note: {line}"));
     }
     let plan = Arc::new(plan);
-    // One thread, or two that share nothing: to hand a request from one to another costs more than is gained.
+    // One thread, or two with connections of their own: to hand a request from one to another costs more than is gained.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Problem::other)?;
     let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);

@@ -1,6 +1,7 @@
 //! A second thread for conversations, where more of them are led at a time than one thread can keep up with.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{JoinHandle, available_parallelism};
 
 use tokio::runtime::{Builder, Handle};
@@ -8,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::gateway::Gateway;
 
-/// Most conversations with an endpoint that one thread leads.
+/// Most conversations with an endpoint at a time that one thread leads alone.
 pub(super) const BY_ONE: usize = 256;
 
 /// A thread that runs what is spawned on its handle, until it is dropped.
@@ -28,15 +29,26 @@ impl Helper {
     }
 
     fn start() -> std::io::Result<Self> {
-        // A runtime of its own: what one with two threads hands from one to the other costs more than is gained.
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
+        let (sender, receiver) = sync_channel(1);
         let work = move || {
-            // Whether it is told to end or its owner is gone is the same.
-            drop(runtime.block_on(ended));
+            // A runtime of its own: what one with two threads hands from one to the other costs more than is gained.
+            let (runtime, handle) = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let handle = runtime.handle().clone();
+                    (Some(runtime), Ok(handle))
+                }
+                Err(error) => (None, Err(error)),
+            };
+            if sender.send(handle).is_ok()
+                && let Some(runtime) = runtime
+            {
+                // Whether it is told to end or its owner is gone is the same.
+                drop(runtime.block_on(ended));
+            }
         };
         let thread = std::thread::Builder::new().name("onset-helper".to_owned()).spawn(work)?;
+        let handle = receiver.recv().map_err(std::io::Error::other)??;
         Ok(Self { handle, end: Some(end), thread: Some(thread) })
     }
 

@@ -105,7 +105,7 @@ impl Summary {
 pub struct Options {
     /// Ask failed records again, and incomplete ones for what they lack.
     pub retry_failed: bool,
-    /// Where every other conversation is led when there are very many: that of a [`Helper`].
+    /// Where every other conversation is led when there are very many: that of a [`Helper`], which has to outlive the run.
     pub helper: Option<Handle>,
 }
 

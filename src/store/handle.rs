@@ -267,7 +267,7 @@ impl Store {
     }
 
     /// The same for callers that do not wait for the commit, which many then share; they wait only while very much is queued. An
-    /// exchange outlives this process from here on.
+    /// exchange outlives this process once this is done.
     ///
     /// # Errors
     /// When the store was opened for reading, when a thing cannot be stored, when the system refuses, or when something that was

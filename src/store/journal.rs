@@ -1,7 +1,7 @@
 //! Replies on their way to a commit, in a file that outlives the process.
 //!
-//! A commit waits for the disk, and many share one. A reply has been paid for: from the turn in which it came until it is committed it also
-//! stands here, so that a process that is killed in between loses none. Whoever opens the store next commits what is left.
+//! A commit waits for the disk, and many share one. A reply has been paid for: soon after it came, and before anything is made of it, it also
+//! stands here until it is committed, so that a process that is killed in between loses none. Whoever opens the store next commits what is left.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -48,6 +48,14 @@ impl Journal {
             tracing::warn!("{unread} lines of {} are no exchanges; a copy is {}", path.display(), aside.display());
         }
         Ok((Self { path, file, begin: 0, end, is_torn: false, is_needed: false }, left))
+    }
+
+    /// One whose file cannot be written.
+    #[cfg(test)]
+    pub(super) fn unwritable(path: PathBuf) -> Self {
+        std::fs::write(&path, "").unwrap();
+        let file = File::open(&path).unwrap();
+        Self { path, file, begin: 0, end: 0, is_torn: false, is_needed: false }
     }
 
     /// Writes exchanges down, and says where the last of them ends.

@@ -1,8 +1,8 @@
 //! What was paid for: the SQLite store of runs, exchanges, attempts, records and scores.
 //!
 //! One process writes at a time, through one thread that commits in batches; any number may read. What is written is
-//! acknowledged after its commit, so that neither a killed process nor a power cut loses it; an exchange that is queued
-//! outlives its process once it is handed over. The tables are documented in `docs/formats.md`.
+//! acknowledged after its commit, so that neither a killed process nor a power cut loses it; an exchange outlives its process once
+//! [`Store::queue`] is done with it. The tables are documented in `docs/formats.md`.
 
 mod error;
 mod format;

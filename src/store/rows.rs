@@ -141,8 +141,8 @@ thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Several texts in one piece of memory: they are made by one thread and given back by another, which for each piece costs both of them
-/// more than its bytes.
+/// Several texts in one piece of memory: it is made by one thread and freed by another, which costs both of them more than its bytes do,
+/// and for each text once more where they are apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Texts<const N: usize> {
     all: String,

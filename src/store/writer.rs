@@ -25,7 +25,7 @@ const ROOM: u32 = 8 << 20;
 struct Job {
     rows: Vec<Row>,
     done: Done,
-    /// Where the journal ended when it was written down together with the jobs before it.
+    /// Of the last job of those that were written down together: where the journal ended then.
     journal_end: Option<u64>,
 }
 
@@ -44,9 +44,10 @@ pub(super) enum Done {
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<Sender<Vec<Job>>>,
-    /// What was handed over and is not in the journal yet: it is written down with whatever else comes in the same turn.
+    /// What was given to [`Self::send`] or [`Self::send_with_room`], and is neither in the journal nor in the queue yet: what comes at
+    /// about the same time is written down together.
     handed: Mutex<Vec<Job>>,
-    /// Why the journal could not be written for the first time. Whoever handed over with others must hear of it too.
+    /// Why the journal could not be written for the first time: from then on nobody is told that an exchange is written down.
     unwritten: OnceLock<io::Error>,
     thread: Option<JoinHandle<()>>,
     /// Every exchange, committed or not.
@@ -161,11 +162,16 @@ impl Writer {
     /// # Errors
     /// That of the journal; the rows are queued all the same.
     pub(super) fn send(&self, rows: Vec<Row>, done: Done) -> io::Result<bool> {
+        let is_journaled = rows.iter().any(|row| row.exchange().is_some());
         self.add(rows, done);
         let is_queued = self.hand_on();
         // Perhaps it waits for more to share a commit.
         self.thread.iter().for_each(|thread| thread.thread().unpark());
-        is_queued
+        match is_queued {
+            // The journal is no affair of rows that do not stand in it: they will be committed.
+            Err(_) if !is_journaled => Ok(true),
+            other => other,
+        }
     }
 
     /// Adds rows to what is to be handed on; whether they are the first.
@@ -194,7 +200,7 @@ impl Writer {
         }
         let is_queued = self.jobs.as_ref().is_some_and(|jobs| handed.is_empty() || jobs.send(handed).is_ok());
         if let Err(error) = appended {
-            // Only the first is told.
+            // The first error says what is wrong.
             let _ = self.unwritten.set(error);
         }
         match self.unwritten.get() {
