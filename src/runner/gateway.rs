@@ -262,7 +262,8 @@ impl Gateway {
                         let came = ExchangeRow::new(key, names, request, &response, &sent, milliseconds);
                         let came = came.map(|row| Write::Exchange(Arc::new(row)));
                         let bill = response.usage.map_or_else(|| unbilled(status), Bill::Usage);
-                        // What cost nothing that is accounted for need not be waited for.
+                        // What cost nothing that is accounted for need not be waited for. Either way others have their turn before the
+                        // next request, so that it finds the connection of this one.
                         match reservation {
                             None => store.queue(vec![came?]).await?,
                             Some(_) => self.pay(reservation, bill, came, store).await?,

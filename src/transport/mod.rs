@@ -22,7 +22,8 @@ const LARGEST_BODY: u64 = 64 << 20;
 /// be the answer, which must not be garbled.
 const PLACEHOLDER: usize = 7;
 
-/// HTTP over the network.
+/// HTTP over the network. A connection is given back by a task of its own: whoever sends again at once, without having waited for
+/// anything, finds it still taken and opens another.
 #[derive(Debug)]
 pub struct Network {
     /// One for each thread that sends: a connection is led by the thread that opened it, which another one would have to wake.
