@@ -118,6 +118,52 @@ INSERT INTO exchanges_with_short_bodies
 DROP TABLE exchanges;
 ALTER TABLE exchanges_with_short_bodies RENAME TO exchanges;
 ",
+    // The indexes of exchanges and records stand apart for every 65,536 rows, and are unique in each; that they are so as a whole is
+    // seen to by whoever writes.
+    "
+CREATE TABLE exchanges_in_parts (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    request INTEGER REFERENCES bodies (id),
+    short_request TEXT,
+    response INTEGER REFERENCES bodies (id),
+    short_response TEXT,
+    logprob REAL,
+    logprob_tokens INTEGER,
+    sent TEXT NOT NULL,
+    milliseconds INTEGER NOT NULL
+);
+INSERT INTO exchanges_in_parts SELECT id, key, endpoint, model, request, short_request, response, short_response, logprob,
+    logprob_tokens, sent, milliseconds FROM exchanges;
+DROP TABLE exchanges;
+ALTER TABLE exchanges_in_parts RENAME TO exchanges;
+CREATE UNIQUE INDEX exchanges_key ON exchanges (id >> 16, key);
+CREATE TABLE records_in_parts (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    task TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    family TEXT NOT NULL,
+    model TEXT NOT NULL,
+    sample TEXT NOT NULL,
+    repetition INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    answer TEXT,
+    target TEXT NOT NULL,
+    detail TEXT,
+    exchanges BLOB NOT NULL,
+    method TEXT,
+    missing_mass REAL,
+    reply_tokens INTEGER
+);
+INSERT INTO records_in_parts SELECT id, run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail,
+    exchanges, method, missing_mass, reply_tokens FROM records;
+DROP TABLE records;
+ALTER TABLE records_in_parts RENAME TO records;
+CREATE UNIQUE INDEX records_name ON records (run, id >> 16, task, prompt, model, sample, repetition);
+",
 ];
 
 /// The newest version that a list of migrations leads to.
@@ -175,6 +221,8 @@ pub(super) fn inspect(path: &Path, supported: u32) -> Result<(), StoreError> {
 /// Brings an open database to the newest version, one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let from = version(connection, path, newest(migrations))?;
+    // Else a table that takes the name of another is refused where somebody has made a view of that one.
+    connection.pragma_update(None, "legacy_alter_table", true).map_err(|error| StoreError::sqlite(path, error))?;
     for (to, step) in (1_u32..).zip(migrations) {
         if to > from {
             apply(connection, to, step).map_err(|error| StoreError::sqlite(path, error))?;

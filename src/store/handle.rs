@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -12,6 +12,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 use super::format::{MIGRATIONS, inspect, migrate, newest, version};
 use super::journal::{self, Journal};
+use super::keys::{Keys, Names, key_of};
+use super::parts::Parts;
 use super::read;
 use super::rows::{Asked, Attempt, Complaint, Fate, Row, Spent, StoredExchange, Tally, Write};
 use super::writer::{Committed, Done, Writer, commit};
@@ -30,6 +32,11 @@ pub struct Store {
 struct Inner {
     writer: Option<Writer>,
     reader: Mutex<Connection>,
+    exchanges: Parts,
+    records: Parts,
+    /// Of a store that is only read, once they are asked for; the writer has its own.
+    keys: OnceLock<Keys>,
+    names: Names,
     path: PathBuf,
     _lock: Option<File>,
 }
@@ -67,10 +74,10 @@ impl Store {
         // be enough for a killed process, but not for a power cut, and exchanges have been paid for.
         connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
-        // Keys are random, so that every batch touches most pages of their index: the more of the log is folded back at once,
-        // the fewer pages are written twice. This many are 16 MB.
+        // Every batch touches most pages of the last part of an index: the more of the log is folded back at once, the fewer pages
+        // are written twice. This many are 16 MB.
         connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(sqlite)?;
-        // The upper part of the index, which is touched again and again, should not be read again and again: 8 MB.
+        // The last parts of the indexes, which are touched again and again, should not be read again and again: 8 MB.
         connection.pragma_update(None, "cache_size", -8192).map_err(sqlite)?;
         // What refers to what is written here alone and in one transaction: it need not be looked up again with each row.
         connection.pragma_update(None, "foreign_keys", false).map_err(sqlite)?;
@@ -86,7 +93,7 @@ impl Store {
         // What stands beside a store that is new was of one that is gone.
         if !left.is_empty() && !is_new {
             // The last process was killed before it could commit them.
-            let left = rows(left.iter().map(StoredExchange::write).collect::<Result<_, _>>()?)?;
+            let left: Vec<Row> = left.iter().map(|exchange| Row::new(exchange.write()?)).collect::<Result<_, _>>()?;
             commit(&mut connection, &left).map_err(sqlite)?;
         }
         journal.clear().map_err(io)?;
@@ -117,8 +124,18 @@ impl Store {
     }
 
     fn of(path: &Path, reader: Connection, writer: Option<Writer>, lock: Option<File>) -> Self {
-        let inner = Inner { writer, reader: Mutex::new(reader), path: path.to_path_buf(), _lock: lock };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(Inner {
+                writer,
+                reader: Mutex::new(reader),
+                exchanges: Parts::of_exchanges(),
+                records: Parts::of_records(),
+                keys: OnceLock::new(),
+                names: Names::default(),
+                path: path.to_path_buf(),
+                _lock: lock,
+            }),
+        }
     }
 
     /// The file.
@@ -127,7 +144,7 @@ impl Store {
         &self.inner.path
     }
 
-    /// The response of an exchange.
+    /// The response of an exchange. A store that is only read may not notice what another process adds after the first time.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -139,8 +156,19 @@ impl Store {
             if let Some(exchange) = writer.pending(key) {
                 return exchange.response().map(Some);
             }
+        } else if !self.keys()?.may_have(&key.0) {
+            return Ok(None);
         }
-        self.read(|connection| read::response(connection, key))
+        self.read(|connection| read::response(connection, &self.inner.exchanges, key))
+    }
+
+    /// The keys of a store that is only read.
+    fn keys(&self) -> Result<&Keys, StoreError> {
+        if let Some(keys) = self.inner.keys.get() {
+            return Ok(keys);
+        }
+        let keys = self.read(read::keys)?;
+        Ok(self.inner.keys.get_or_init(|| keys))
     }
 
     /// A whole exchange.
@@ -148,7 +176,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn exchange(&self, key: &ExchangeKey) -> Result<Option<StoredExchange>, StoreError> {
-        self.read(|connection| read::exchange(connection, key))
+        self.read(|connection| read::exchange(connection, &self.inner.exchanges, key))
     }
 
     /// The failed calls for an exchange, oldest first.
@@ -176,6 +204,7 @@ impl Store {
     }
 
     /// Hands on the records of a run one by one, those of a sample together: by task, sample, prompt, family, model and repetition.
+    /// Nothing else can be had of the store meanwhile.
     ///
     /// # Errors
     /// When the store cannot be read; what was handed on by then is not all.
@@ -199,12 +228,22 @@ impl Store {
         self.read(|connection| read::asked(connection, run))
     }
 
-    /// What became of one record of a run; none when it is not there.
+    /// What became of one record of a run; none when it is not there. A store that is only read may not notice what another process
+    /// adds after the first time.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn fate(&self, run: &str, name: &RecordName<'_>) -> Result<Option<Fate>, StoreError> {
-        self.read(|connection| read::fate(connection, run, name))
+        if !self.names(run)?.may_have(&key_of(name)) {
+            return Ok(None);
+        }
+        self.read(|connection| read::fate(connection, &self.inner.records, run, name))
+    }
+
+    /// The names of the records of a run, whether they are committed or not; of a store that is only read, those that were there when it
+    /// was first asked about the run.
+    fn names(&self, run: &str) -> Result<Arc<Keys>, StoreError> {
+        self.inner.names.of(run, || self.read(|connection| read::names(connection, run)))
     }
 
     /// What most often went wrong with the records of a run, and in how many different words.
@@ -262,7 +301,7 @@ impl Store {
     /// When the store was opened for reading, when a thing cannot be stored, or when SQLite refuses.
     pub async fn write(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.hand_over(rows(items)?, Done::Task(sender))?;
+        self.hand_over(self.rows(items)?, Done::Task(sender))?;
         self.committed(receiver.await.ok())
     }
 
@@ -273,7 +312,7 @@ impl Store {
     /// When the store was opened for reading, when a thing cannot be stored, when the system refuses, or when something that was
     /// queued before could not be committed.
     pub async fn queue(&self, items: Vec<Write>) -> Result<(), StoreError> {
-        let rows = rows(items)?;
+        let rows = self.rows(items)?;
         let writer = self.writer()?;
         self.handed_over(writer.send_with_room(rows).await)?;
         // Only now: what came stands in the journal, whatever became of what was before it.
@@ -303,8 +342,19 @@ impl Store {
     /// As for [`Self::write`].
     pub fn write_blocking(&self, items: Vec<Write>) -> Result<(), StoreError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.hand_over(rows(items)?, Done::Thread(sender))?;
+        self.hand_over(self.rows(items)?, Done::Thread(sender))?;
         self.committed(receiver.recv().ok())
+    }
+
+    fn rows(&self, items: Vec<Write>) -> Result<Vec<Row>, StoreError> {
+        self.writer()?;
+        let mut rows: Vec<Row> = items.into_iter().map(Row::new).collect::<Result<_, _>>()?;
+        for row in &mut rows {
+            if let Row::Record { record, names, .. } = row {
+                *names = Some(self.names(record.run())?);
+            }
+        }
+        Ok(rows)
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
@@ -343,10 +393,6 @@ impl Store {
         let connection = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
         query(&connection).map_err(|error| StoreError::sqlite(&self.inner.path, error))
     }
-}
-
-fn rows(items: Vec<Write>) -> Result<Vec<Row>, StoreError> {
-    items.into_iter().map(Row::new).collect()
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

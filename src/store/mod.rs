@@ -9,6 +9,7 @@ mod format;
 mod handle;
 mod journal;
 mod keys;
+mod parts;
 mod read;
 mod rows;
 #[cfg(test)]

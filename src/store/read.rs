@@ -6,7 +6,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde::de::DeserializeOwned;
 
-use super::keys::Keys;
+use super::keys::{Keys, key_of};
+use super::parts::Parts;
 use super::rows::{Asked, Attempt, Complaint, Fate, Spent, StoredExchange, Tally};
 use crate::schema::{
     ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Response, RunManifest, Score, Scored, Scoring,
@@ -27,30 +28,45 @@ pub(super) fn keys(connection: &Connection) -> Found<Keys> {
     let mut statement = connection.prepare("SELECT key FROM exchanges")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        keys.add(&ExchangeKey(row.get(0)?));
+        keys.add(&row.get(0)?);
     }
     Ok(keys)
 }
 
-pub(super) fn response(connection: &Connection, key: &ExchangeKey) -> Found<Option<Response>> {
+/// The names of the records of a run.
+pub(super) fn names(connection: &Connection, run: &str) -> Found<Keys> {
+    let keys = Keys::with_room_for(record_count(connection, run)?);
+    let mut statement = connection.prepare("SELECT task, prompt, model, sample, repetition FROM records WHERE run = ?1")?;
+    let mut rows = statement.query([run])?;
+    while let Some(row) = rows.next()? {
+        let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+        let (task, prompt, model, sample) = (text(0)?, text(1)?, text(2)?, text(3)?);
+        keys.add(&key_of(&RecordName { task, prompt, model, sample, repetition: row.get(4)? }));
+    }
+    Ok(keys)
+}
+
+pub(super) fn response(connection: &Connection, parts: &Parts, key: &ExchangeKey) -> Found<Option<Response>> {
+    let Some(id) = parts.find(connection, &[&key.0])? else { return Ok(None) };
     connection
         .prepare_cached(
             "SELECT coalesce(short_response, bodies.zstd), logprob, logprob_tokens
-             FROM exchanges LEFT JOIN bodies ON bodies.id = response WHERE key = ?1",
+             FROM exchanges LEFT JOIN bodies ON bodies.id = response WHERE exchanges.id = ?1",
         )?
-        .query_row([key.0], |row| with_logprobs(row, body(row, 0)?, 1))
+        .query_row([id], |row| with_logprobs(row, body(row, 0)?, 1))
         .optional()
 }
 
-pub(super) fn exchange(connection: &Connection, key: &ExchangeKey) -> Found<Option<StoredExchange>> {
+pub(super) fn exchange(connection: &Connection, parts: &Parts, key: &ExchangeKey) -> Found<Option<StoredExchange>> {
+    let Some(id) = parts.find(connection, &[&key.0])? else { return Ok(None) };
     connection
         .prepare_cached(
             "SELECT endpoint, model, coalesce(short_request, asked.zstd), coalesce(short_response, said.zstd), logprob,
                  logprob_tokens, sent, milliseconds
              FROM exchanges LEFT JOIN bodies AS asked ON asked.id = request LEFT JOIN bodies AS said ON said.id = response
-             WHERE key = ?1",
+             WHERE exchanges.id = ?1",
         )?
-        .query_row([key.0], |row| {
+        .query_row([id], |row| {
             Ok(StoredExchange {
                 key: *key,
                 endpoint: row.get(0)?,
@@ -159,16 +175,12 @@ pub(super) fn asked(connection: &Connection, run: &str) -> Found<Vec<Asked>> {
 }
 
 /// What became of one record.
-pub(super) fn fate(connection: &Connection, run: &str, name: &RecordName<'_>) -> Found<Option<Fate>> {
+pub(super) fn fate(connection: &Connection, parts: &Parts, run: &str, name: &RecordName<'_>) -> Found<Option<Fate>> {
     let RecordName { task, prompt, model, sample, repetition } = name;
+    let Some(id) = parts.find(connection, &[&run, task, prompt, model, sample, repetition])? else { return Ok(None) };
     connection
-        .prepare_cached(
-            "SELECT outcome, detail FROM records
-             WHERE run = ?1 AND task = ?2 AND prompt = ?3 AND model = ?4 AND sample = ?5 AND repetition = ?6",
-        )?
-        .query_row(params![run, task, prompt, model, sample, repetition], |row| {
-            Ok(Fate { outcome: outcome(row, 0)?, detail: row.get(1)? })
-        })
+        .prepare_cached("SELECT outcome, detail FROM records WHERE id = ?1")?
+        .query_row([id], |row| Ok(Fate { outcome: outcome(row, 0)?, detail: row.get(1)? }))
         .optional()
 }
 

@@ -3,11 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params};
 use zstd::bulk::Compressor;
 
 use super::StoreError;
-use crate::schema::{ExchangeKey, Logprobs, Outcome, Probe, Record, Request, Response, RunManifest, Score, Scoring};
+use super::keys::{Keys, key_of};
+use super::parts::Parts;
+use crate::schema::{
+    ExchangeKey, Logprobs, Outcome, Probe, Record, RecordName, Request, Response, RunManifest, Score, Scoring,
+};
 
 /// A request with its response, as the store keeps it.
 #[derive(Debug, Clone, PartialEq)]
@@ -326,7 +330,13 @@ pub(super) enum Row {
         probe: Box<Probe>,
         findings: String,
     },
-    Record(Box<RecordRow>),
+    Record {
+        record: Box<RecordRow>,
+        /// Those of its run, where it is known of them.
+        names: Option<Arc<Keys>>,
+        /// Whether there certainly is no other of its name in its run.
+        is_new: bool,
+    },
 }
 
 /// What most rows are written with, made ready once for a batch.
@@ -335,6 +345,8 @@ pub(super) struct Statements<'a> {
     exchange: CachedStatement<'a>,
     record: CachedStatement<'a>,
     score: CachedStatement<'a>,
+    exchanges: Parts,
+    records: Parts,
 }
 
 impl<'a> Statements<'a> {
@@ -349,6 +361,8 @@ impl<'a> Statements<'a> {
             record: connection.prepare_cached(NEW_RECORD)?,
             score: connection
                 .prepare_cached("INSERT INTO scores (record, position, scorer, value) VALUES (?1, ?2, ?3, ?4)")?,
+            exchanges: Parts::of_exchanges(),
+            records: Parts::of_records(),
         })
     }
 }
@@ -368,7 +382,7 @@ impl Row {
                 let findings = json(&probe.findings)?;
                 Self::Probe { probe, findings }
             }
-            Write::Record(record) => Self::Record(Box::new(RecordRow::new(&record))),
+            Write::Record(record) => Self::Record { record: Box::new(RecordRow::new(&record)), names: None, is_new: false },
         })
     }
 
@@ -377,7 +391,7 @@ impl Row {
         const OVERHEAD: usize = 512;
         match self {
             Self::Exchange { exchange, .. } => OVERHEAD + exchange.texts.all.len(),
-            Self::Record(record) => OVERHEAD + record.texts.all.len(),
+            Self::Record { record, .. } => OVERHEAD + record.texts.all.len(),
             _ => OVERHEAD,
         }
     }
@@ -393,8 +407,8 @@ impl Row {
         match self {
             Self::Run { manifest, json } => run(connection, manifest, json),
             Self::Exchange { exchange, is_new } => {
-                // Looked up first, so that a second reply to the same request leaves no body that nothing refers to.
-                if !is_new && is_there(connection, exchange.key())? {
+                // Of one key there is one exchange; a second reply to the same request leaves nothing, no body either.
+                if !is_new && statements.exchanges.find(connection, &[&exchange.key().0])?.is_some() {
                     return Ok(());
                 }
                 exchange.insert(statements)
@@ -413,7 +427,7 @@ impl Row {
                 let values = params![probe.endpoint, probe.identity, probe.model, probe.at, findings];
                 connection.prepare_cached(sql)?.execute(values).map(drop)
             }
-            Self::Record(record) => record.insert(statements),
+            Self::Record { record, is_new, .. } => record.insert(*is_new, statements),
         }
     }
 }
@@ -435,10 +449,6 @@ fn run(connection: &Connection, manifest: &RunManifest, json: &str) -> rusqlite:
     Ok(())
 }
 
-fn is_there(connection: &Connection, key: &ExchangeKey) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM exchanges WHERE key = ?1")?.exists([key.0])
-}
-
 fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO attempts (key, at, status, milliseconds, error) VALUES (?1, ?2, ?3, ?4, ?5)")?
@@ -446,17 +456,16 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Resul
     Ok(())
 }
 
-/// A record, whose values are bound in the order of its columns, where there is none of its name.
+/// A record, whose values are bound in the order of its columns.
 const NEW_RECORD: &str =
     "INSERT INTO records (run, task, prompt, family, model, sample, repetition, outcome, answer, target, detail,
         exchanges, method, missing_mass, reply_tokens)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
-/// The record of that name in its new form. It keeps its row's id, where a delete and an insert would leave the old scores behind.
+/// The record of that id in its new form. It keeps its row's id, where a delete and an insert would leave the old scores behind.
 const CHANGED_RECORD: &str =
-    "UPDATE records SET family = ?4, outcome = ?8, answer = ?9, target = ?10, detail = ?11, exchanges = ?12,
-        method = ?13, missing_mass = ?14, reply_tokens = ?15
-    WHERE run = ?1 AND task = ?2 AND prompt = ?3 AND model = ?5 AND sample = ?6 AND repetition = ?7 RETURNING id";
+    "UPDATE records SET family = ?2, outcome = ?3, answer = ?4, target = ?5, detail = ?6, exchanges = ?7,
+        method = ?8, missing_mass = ?9, reply_tokens = ?10 WHERE id = ?1";
 
 /// A record in the form in which it is kept.
 #[derive(Debug)]
@@ -473,6 +482,7 @@ pub(super) struct RecordRow {
     missing_mass: Option<f64>,
     reply_tokens: Option<u64>,
     scores: Vec<Score>,
+    key: [u8; 32],
 }
 
 impl RecordRow {
@@ -490,35 +500,61 @@ impl RecordRow {
             missing_mass: record.missing_mass,
             reply_tokens: record.reply_tokens,
             scores: record.scores.clone(),
+            key: key_of(&RecordName { task, prompt, model, sample, repetition: record.repetition }),
         }
     }
 
-    fn insert(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
+    pub(super) fn run(&self) -> &str {
+        let [run, ..] = self.texts.get();
+        run
+    }
+
+    /// What stands for its name among those of its run.
+    pub(super) fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    fn insert(&self, is_new: bool, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
         let connection = statements.connection;
         let [run, task, prompt, family, model, sample, answer, target, detail] = self.texts.get();
-        let values = params![
-            run,
-            task,
-            prompt,
-            family,
-            model,
-            sample,
-            self.repetition,
-            self.outcome.name(),
-            self.has_answer.then_some(answer),
-            target,
-            self.has_detail.then_some(detail),
-            self.exchanges,
-            self.method.map(Scoring::name),
-            self.missing_mass,
-            self.reply_tokens.map(signed),
-        ];
-        let id = if statements.record.execute(values)? == 1 {
-            connection.last_insert_rowid()
-        } else {
-            let id = connection.prepare_cached(CHANGED_RECORD)?.query_row(values, |row| row.get::<_, i64>(0))?;
+        let (answer, detail) = (self.has_answer.then_some(answer), self.has_detail.then_some(detail));
+        let (outcome, method) = (self.outcome.name(), self.method.map(Scoring::name));
+        let (exchanges, missing_mass, reply_tokens) = (&self.exchanges, self.missing_mass, self.reply_tokens.map(signed));
+        let name: [&dyn ToSql; 6] = [&run, &task, &prompt, &model, &sample, &self.repetition];
+        let known = if is_new { None } else { statements.records.find(connection, &name)? };
+        let id = if let Some(id) = known {
+            connection.prepare_cached(CHANGED_RECORD)?.execute(params![
+                id,
+                family,
+                outcome,
+                answer,
+                target,
+                detail,
+                exchanges,
+                method,
+                missing_mass,
+                reply_tokens,
+            ])?;
             connection.prepare_cached("DELETE FROM scores WHERE record = ?1")?.execute([id])?;
             id
+        } else {
+            statements.record.insert(params![
+                run,
+                task,
+                prompt,
+                family,
+                model,
+                sample,
+                self.repetition,
+                outcome,
+                answer,
+                target,
+                detail,
+                exchanges,
+                method,
+                missing_mass,
+                reply_tokens,
+            ])?
         };
         for (position, Score { scorer, value }) in (0_i64..).zip(&self.scores) {
             statements.score.execute(params![id, position, scorer, value])?;

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use super::format::APPLICATION_ID;
 use super::*;
 use crate::schema::{
-    ExchangeKey, FinishReason, Input, Logprobs, Outcome, Record, Request, Response, RunManifest, Score, Scoring, Usage,
-    Wanted,
+    ExchangeKey, FinishReason, Input, Logprobs, Outcome, Record, RecordName, Request, Response, RunManifest, Score, Scoring,
+    Usage, Wanted,
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -64,6 +64,10 @@ fn record(run: &str, sample: usize) -> Record {
             Score { scorer: "brier".into(), value: None },
         ],
     }
+}
+
+fn sample_of(number: u64) -> usize {
+    usize::try_from(number).unwrap()
 }
 
 fn manifest(run: &str) -> RunManifest {
@@ -302,6 +306,62 @@ fn an_older_store_is_migrated_with_its_content() {
 }
 
 #[test]
+fn what_stands_in_another_part_of_an_index_is_found_and_not_stored_again() {
+    let (_directory, path) = place();
+    let known = |number: u64| Write::Record(Box::new(record("a", sample_of(number))));
+    let fate = |store: &Store, run: &str, number: u64| {
+        let Record { task, prompt, model, sample, repetition, .. } = &record("a", sample_of(number));
+        let name = RecordName { task, prompt, model, sample, repetition: *repetition };
+        store.fate(run, &name).unwrap().map(|fate| fate.outcome)
+    };
+    Store::open(&path)
+        .unwrap()
+        .write_blocking((1..5).flat_map(|number| [exchange(number).write().unwrap(), known(number)]).collect())
+        .unwrap();
+    // One row in each part, and parts without any.
+    let apart = "PRAGMA foreign_keys = off; UPDATE exchanges SET id = id * 131072; UPDATE records SET id = id * 131072;
+        UPDATE scores SET record = record * 131072";
+    Connection::open(&path).unwrap().execute_batch(apart).unwrap();
+    let check = |store: &Store| {
+        for number in (1..5).chain((1..5).rev()) {
+            assert_eq!(store.exchange(&key(number)).unwrap(), Some(exchange(number)));
+            assert_eq!(store.response(&key(number)).unwrap(), Some(exchange(number).response));
+            assert_eq!(fate(store, "a", number), Some(Outcome::Answered));
+        }
+        assert_eq!((store.exchange(&key(9)).unwrap(), store.response(&key(9)).unwrap()), (None, None));
+        assert_eq!((fate(store, "a", 9), fate(store, "b", 1)), (None, None));
+    };
+    check(&Store::open_read_only(&path).unwrap());
+    let store = Store::open(&path).unwrap();
+    check(&store);
+    let mut other = exchange(2);
+    other.response.text = "9".to_owned();
+    let changed = |number| Record { outcome: Outcome::Unparsed, ..record("a", number) };
+    let again = |number| Write::Record(Box::new(changed(number)));
+    store.write_blocking(vec![other.write().unwrap(), again(1), again(4), known(5), again(5)]).unwrap();
+    store.write_blocking(vec![exchange(5).write().unwrap(), exchange(5).write().unwrap()]).unwrap();
+    assert_eq!(store.exchange(&key(2)).unwrap(), Some(exchange(2)));
+    assert_eq!(store.records("a").unwrap(), [changed(1), record("a", 2), record("a", 3), changed(4), changed(5)]);
+    assert_eq!(fate(&store, "a", 4), Some(Outcome::Unparsed));
+    assert_eq!(["exchanges", "records", "scores"].map(|table| count(&path, table)), [5, 5, 15]);
+}
+
+#[test]
+fn of_many_that_write_the_same_at_once_one_is_stored() {
+    let (_directory, path) = place();
+    let store = Store::open(&path).unwrap();
+    for round in 0..100 {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let writes = vec![exchange(round).write().unwrap(), Write::Record(Box::new(record("a", sample_of(round))))];
+                scope.spawn(|| store.write_blocking(writes).unwrap());
+            }
+        });
+    }
+    assert_eq!(["exchanges", "records", "scores"].map(|table| count(&path, table)), [100, 100, 300]);
+}
+
+#[test]
 fn what_an_older_program_stored_is_read_and_added_to() {
     let (_directory, path) = place();
     let older = MIGRATIONS.len() - 1;
@@ -319,8 +379,22 @@ fn what_an_older_program_stored_is_read_and_added_to() {
     }
     let sql = "INSERT INTO exchanges (key, endpoint, model, request, response, sent, milliseconds) VALUES (?1, 'e', 'm', 1, 2, '', 1)";
     connection.execute(sql, [known.key.0]).unwrap();
+    let sql = "INSERT INTO records (id, run, task, prompt, family, model, sample, repetition, outcome, answer, target, exchanges,
+            method, missing_mass, reply_tokens)
+        VALUES (7, 'a', 'addition', 'direct', 'ladder', 'maker/rung-3', '00001', 0, 'answered', '8', '9', ?1, 'grammar', 0.25, 3)";
+    connection.execute(sql, [[key(1).0, key(2).0].concat()]).unwrap();
+    let sql =
+        "INSERT INTO scores VALUES (7, 0, 'exact-match', 0.0), (7, 1, 'answer-logprob', -9e999), (7, 2, 'brier', NULL)";
+    connection.execute(sql, []).unwrap();
+    connection.execute("CREATE VIEW theirs AS SELECT sample FROM records JOIN exchanges USING (model)", []).unwrap();
     drop(connection);
     let store = Store::open(&path).unwrap();
+    assert_eq!(store.records("a").unwrap(), [record("a", 1)]);
+    let changed = Record { outcome: Outcome::Unparsed, ..record("a", 1) };
+    let writes = [known.write().unwrap(), Write::Record(Box::new(changed.clone()))];
+    store.write_blocking(writes.to_vec()).unwrap();
+    assert_eq!(store.records("a").unwrap(), [changed]);
+    assert_eq!(["exchanges", "records", "scores", "theirs"].map(|table| count(&path, table)), [1, 1, 3, 0]);
     assert_eq!(store.exchange(&known.key).unwrap().unwrap().request, known.request);
     assert_eq!(store.response(&known.key).unwrap().unwrap().text, "8");
     assert_eq!(store.probe("e", "i").unwrap(), None);
@@ -476,17 +550,19 @@ async fn whoever_hands_over_more_than_there_is_room_for_waits_and_loses_nothing(
     // Nothing can be committed meanwhile.
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for number in 0..7 {
+    // Each takes a little more than a mebibyte.
+    let fit = u64::from(super::writer::ROOM >> 20) - 1;
+    for number in 0..fit {
         store.queue(large(number)).await.unwrap();
     }
     {
-        let mut waiting = std::pin::pin!(store.queue(large(7)));
-        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "there is room for 7");
-        assert!(store.response(&key(7)).unwrap().is_some());
+        let mut waiting = std::pin::pin!(store.queue(large(fit)));
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "there is room for {fit}");
+        assert!(store.response(&key(fit)).unwrap().is_some());
         other.execute_batch("ROLLBACK").unwrap();
         waiting.await.unwrap();
     }
-    for number in 8..40 {
+    for number in fit + 1..40 {
         store.queue(large(number)).await.unwrap();
     }
     store.settle().await.unwrap();

@@ -18,7 +18,7 @@ use crate::schema::ExchangeKey;
 pub(super) type Committed = Result<(), Arc<rusqlite::Error>>;
 
 /// Bytes of texts that may wait for a commit before whoever brings more has to wait as well.
-const ROOM: u32 = 8 << 20;
+pub(super) const ROOM: u32 = 12 << 20;
 
 /// Rows that are written together, and whom to tell.
 #[derive(Debug)]
@@ -129,7 +129,14 @@ impl Writer {
             Ok(true)
         };
         // The commit gives it back, also where the journal failed; without the thread there is none.
-        match self.shared.room.acquire_many(share).await {
+        let room = match self.shared.room.try_acquire_many(share) {
+            Ok(room) => Ok(room),
+            Err(_) => {
+                self.wake();
+                self.shared.room.acquire_many(share).await
+            }
+        };
+        match room {
             Ok(room) => room.forget(),
             Err(_) => return Ok(false),
         }
@@ -149,7 +156,7 @@ impl Writer {
 
     /// Whether an exchange may be there, committed or not; if not, it certainly is not.
     pub(super) fn may_have(&self, key: &ExchangeKey) -> bool {
-        self.keys.may_have(key)
+        self.keys.may_have(&key.0)
     }
 
     /// An exchange on its way to a commit.
@@ -165,8 +172,7 @@ impl Writer {
         let is_journaled = rows.iter().any(|row| row.exchange().is_some());
         self.add(rows, done);
         let is_queued = self.hand_on();
-        // Perhaps it waits for more to share a commit.
-        self.thread.iter().for_each(|thread| thread.thread().unpark());
+        self.wake();
         match is_queued {
             // The journal is no affair of rows that do not stand in it: they will be committed.
             Err(_) if !is_journaled => Ok(true),
@@ -174,16 +180,28 @@ impl Writer {
         }
     }
 
+    /// Has the thread commit at once: it may wait for more to share a commit.
+    fn wake(&self) {
+        self.thread.iter().for_each(|thread| thread.thread().unpark());
+    }
+
     /// Adds rows to what is to be handed on; whether they are the first.
     fn add(&self, mut rows: Vec<Row>, done: Done) -> bool {
+        // Held meanwhile: of two rows of one name the first that is queued is the new one.
+        let mut handed = self.handed();
         for row in &mut rows {
             // Before it is committed, so that what is committed is never missed.
-            if let Row::Exchange { exchange, is_new } = row {
-                self.shared.pending.add(Arc::clone(exchange));
-                *is_new = !self.keys.add(exchange.key());
+            match row {
+                Row::Exchange { exchange, is_new } => {
+                    self.shared.pending.add(Arc::clone(exchange));
+                    *is_new = !self.keys.add(&exchange.key().0);
+                }
+                Row::Record { record, names, is_new } => {
+                    *is_new = names.as_ref().is_some_and(|names| !names.add(record.key()));
+                }
+                _ => {}
             }
         }
-        let mut handed = self.handed();
         handed.push(Job { rows, done, journal_end: None });
         handed.len() == 1
     }
@@ -253,7 +271,7 @@ impl Drop for Writer {
 
 /// Shortest time from the beginning of a commit to that of the next, where nobody waits for what is in it: what a commit costs beside its
 /// rows is then shared by more of them.
-const PACE: Duration = Duration::from_millis(25);
+const PACE: Duration = Duration::from_millis(250);
 
 /// Commits everything that has queued up since the last commit began: one sync of the disk serves all of it.
 fn work(mut connection: Connection, queue: &Receiver<Vec<Job>>, shared: &Shared) {
