@@ -1,6 +1,6 @@
 //! The records of a run as the analysis sees them: per cell its items, each with the mean score of its repetitions.
 //!
-//! Records are taken in one by one and not kept: of a million, some thirty bytes each remain, and eight more for each metric of many
+//! Records are taken in one by one and not kept: of a million, some twenty bytes each remain, and eight more for each metric of many
 //! different scores.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,9 +9,6 @@ use crate::schema::{DataSource, ModelEntry, Outcome, Record, RunManifest, Scored
 
 use super::models::Group;
 use super::settle::FIRST;
-
-/// Items that room is made for in advance, at most.
-const ROOM: usize = 1 << 20;
 
 /// The records of a run, by task, prompt, family and model.
 #[derive(Debug)]
@@ -35,14 +32,12 @@ struct Items {
     metrics: Vec<String>,
     /// Fewest records of a cell that were planned, as far as the manifest tells.
     least: usize,
-    /// Items that room is made for.
-    room: usize,
     /// Whether every item is asked once.
     is_asked_once: bool,
     /// Name of the last item.
     sample: String,
     /// Per item what breaks ties by chance, but alike at every model and in every analysis.
-    lots: Vec<u32>,
+    lots: Blocks<u32>,
     targets: Targets,
     /// The first target of the last item.
     first_target: usize,
@@ -50,35 +45,87 @@ struct Items {
     cells: ByName<ByName<ByName<Cell>>>,
 }
 
-/// Reference answers, one behind the other.
-#[derive(Debug, Default)]
-struct Targets {
-    text: String,
-    /// Where every sixteenth begins.
-    begins: Vec<usize>,
-    lengths: Vec<u32>,
+/// Values in their order. They stand in blocks: what is in one piece is copied when it grows, and what is given back in large pieces is
+/// for a while not used for small ones.
+#[derive(Debug)]
+struct Blocks<T> {
+    blocks: Vec<Vec<T>>,
+    len: usize,
 }
 
-/// Targets from one whose place is known to the next.
-const STEP: usize = 16;
+/// Values of a block.
+const BLOCK: usize = 1024;
+
+impl<T> Default for Blocks<T> {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Copy> Blocks<T> {
+    fn push(&mut self, value: T) {
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(value),
+            // Most cells have less than one.
+            last => {
+                let mut block = Vec::with_capacity(if last.is_none() { 0 } else { BLOCK });
+                block.push(value);
+                self.blocks.push(block);
+            }
+        }
+        self.len += 1;
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let value = self.blocks.last_mut()?.pop()?;
+        self.blocks.pop_if(|block| block.is_empty());
+        self.len -= 1;
+        Some(value)
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn get(&self, index: usize) -> Option<T> {
+        self.blocks.get(index / BLOCK)?.get(index % BLOCK).copied()
+    }
+
+    fn last_mut(&mut self) -> Option<&mut T> {
+        self.blocks.last_mut()?.last_mut()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = T> {
+        self.blocks.iter().flatten().copied()
+    }
+}
+
+/// Reference answers.
+#[derive(Debug, Default)]
+struct Targets {
+    /// Those of every [`TOGETHER`], one behind the other.
+    texts: Vec<String>,
+    lengths: Blocks<u32>,
+}
+
+/// Targets in one text.
+const TOGETHER: usize = 32;
 
 impl Targets {
     fn get(&self, index: usize) -> &str {
-        let lengths = self.lengths.get(index / STEP * STEP..index).unwrap_or_default();
-        let begin = self.begins.get(index / STEP).copied().unwrap_or_default();
-        let begin = begin + lengths.iter().map(|length| *length as usize).sum::<usize>();
-        let length = self.lengths.get(index).copied().unwrap_or_default() as usize;
-        self.text.get(begin..begin + length).unwrap_or_default()
+        let length = |index| self.lengths.get(index).unwrap_or_default() as usize;
+        let begin: usize = (index / TOGETHER * TOGETHER..index).map(length).sum();
+        self.texts.get(index / TOGETHER).and_then(|text| text.get(begin..begin + length(index))).unwrap_or_default()
     }
 
     /// The place of a target among those from `first` on, added where it is new.
     fn place(&mut self, target: &str, first: usize) -> usize {
         let known = (first..self.lengths.len()).find(|index| self.get(*index) == target);
         known.unwrap_or_else(|| {
-            if self.lengths.len().is_multiple_of(STEP) {
-                self.begins.push(self.text.len());
+            if self.lengths.len().is_multiple_of(TOGETHER) {
+                self.texts.push(String::new());
             }
-            self.text.push_str(target);
+            self.texts.last_mut().into_iter().for_each(|text| text.push_str(target));
             self.lengths.push(narrow(target.len()));
             self.lengths.len() - 1
         })
@@ -89,13 +136,13 @@ impl Targets {
 #[derive(Debug)]
 struct Cell {
     /// The item in each row.
-    items: Vec<u32>,
+    items: Places,
     /// Its reference answer.
-    targets: Vec<u32>,
+    targets: Places,
     /// How often it was asked; empty where every item is asked once.
-    asked: Vec<u16>,
+    asked: Blocks<u16>,
     /// How its choices were weighed.
-    methods: Vec<Option<Scoring>>,
+    methods: Blocks<Option<Scoring>>,
     /// Per metric.
     scores: Vec<Column>,
     outcomes: [usize; Outcome::ALL.len()],
@@ -107,13 +154,51 @@ struct Cell {
     missing_mass: (f64, usize),
 }
 
+/// Numbers row by row, which mostly follow one another: kept is each that does not, with its row.
+#[derive(Debug, Default)]
+struct Places {
+    breaks: Vec<(u32, u32)>,
+    len: u32,
+}
+
+impl Places {
+    fn push(&mut self, number: u32) {
+        if self.last().and_then(|last| last.checked_add(1)) != Some(number) {
+            self.breaks.push((self.len, number));
+        }
+        self.len += 1;
+    }
+
+    fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    fn get(&self, row: usize) -> Option<u32> {
+        let row = u32::try_from(row).ok().filter(|row| *row < self.len)?;
+        let (first, number) = self.breaks.get(self.breaks.partition_point(|(first, _)| *first <= row).checked_sub(1)?)?;
+        Some(number + (row - first))
+    }
+
+    fn last(&self) -> Option<u32> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// The row of a number, where they rise.
+    fn find(&self, number: u32) -> Option<usize> {
+        let place = self.breaks.partition_point(|(_, first)| *first <= number).checked_sub(1)?;
+        let (row, first) = self.breaks.get(place)?;
+        let row = (row + (number - first)) as usize;
+        (self.get(row) == Some(number)).then_some(row)
+    }
+}
+
 /// The scores of one metric, row by row.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Column {
     /// The sum over the repetitions; no number where none has a score.
     sums: Numbers,
     /// How many repetitions have one; empty where every item is asked once.
-    counts: Vec<u16>,
+    counts: Blocks<u16>,
 }
 
 /// Different numbers up to which each is kept once.
@@ -122,15 +207,17 @@ const FEW: u16 = 1024;
 /// Numbers in a row. Of most metrics few are different: each of these is kept once, and its place as often as it occurs.
 #[derive(Debug)]
 enum Numbers {
-    Few { places: Vec<u16>, different: Vec<f64>, known: HashMap<u64, u16> },
-    Many(Vec<f64>),
+    Few { places: Blocks<u16>, different: Vec<f64>, known: HashMap<u64, u16> },
+    Many(Blocks<f64>),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::Few { places: Blocks::default(), different: Vec::new(), known: HashMap::new() }
+    }
 }
 
 impl Numbers {
-    fn with_capacity(room: usize) -> Self {
-        Self::Few { places: Vec::with_capacity(room), different: Vec::new(), known: HashMap::new() }
-    }
-
     fn len(&self) -> usize {
         match self {
             Self::Few { places, .. } => places.len(),
@@ -140,8 +227,8 @@ impl Numbers {
 
     fn get(&self, index: usize) -> Option<f64> {
         match self {
-            Self::Few { places, different, .. } => different.get(usize::from(*places.get(index)?)).copied(),
-            Self::Many(numbers) => numbers.get(index).copied(),
+            Self::Few { places, different, .. } => different.get(usize::from(places.get(index)?)).copied(),
+            Self::Many(numbers) => numbers.get(index),
         }
     }
 
@@ -156,8 +243,9 @@ impl Numbers {
             if let Some(place) = place {
                 return places.push(place);
             }
-            let mut numbers = Vec::with_capacity(places.capacity());
-            numbers.extend(places.iter().filter_map(|place| different.get(usize::from(*place))));
+            let mut numbers = Blocks::default();
+            let all = places.iter().filter_map(|place| different.get(usize::from(place)).copied());
+            all.for_each(|number| numbers.push(number));
             *self = Self::Many(numbers);
         }
         if let Self::Many(numbers) = self {
@@ -190,10 +278,9 @@ impl Cells {
             let items = Items {
                 metrics: task.scorers().map(str::to_owned).collect(),
                 least: if is_drawn { first.saturating_mul(manifest.repetitions as usize) } else { 0 },
-                room: manifest.samples.min(ROOM),
                 is_asked_once: manifest.repetitions == 1,
                 sample: String::new(),
-                lots: Vec::new(),
+                lots: Blocks::default(),
                 targets: Targets::default(),
                 first_target: 0,
                 cells: BTreeMap::new(),
@@ -270,7 +357,7 @@ impl Cells {
 
 impl Items {
     fn push(&mut self, record: &Scored<'_>, seed: u64) {
-        if self.lots.is_empty() || self.sample != record.sample {
+        if self.lots.len() == 0 || self.sample != record.sample {
             record.sample.clone_into(&mut self.sample);
             let mut lot = [0; 4];
             blake3::Hasher::new().update(format!("{seed}\n{}", record.sample).as_bytes()).finalize_xof().fill(&mut lot);
@@ -278,10 +365,10 @@ impl Items {
             self.first_target = self.targets.lengths.len();
         }
         let (item, target) = (self.lots.len() - 1, self.targets.place(record.target, self.first_target));
-        let (metrics, room, is_asked_once) = (&self.metrics, self.room, self.is_asked_once);
+        let (metrics, is_asked_once) = (&self.metrics, self.is_asked_once);
         let cell = named(&mut self.cells, record.prompt, BTreeMap::new)
             .and_then(|families| named(families, record.family, BTreeMap::new))
-            .and_then(|models| named(models, record.model, || Cell::new(metrics.len(), room, is_asked_once)));
+            .and_then(|models| named(models, record.model, || Cell::new(metrics.len())));
         if let Some(cell) = cell {
             cell.push(narrow(item), narrow(target), metrics, is_asked_once, record);
         }
@@ -297,15 +384,13 @@ fn named<'a, T>(map: &'a mut ByName<T>, name: &str, new: impl FnOnce() -> T) -> 
 }
 
 impl Cell {
-    fn new(metrics: usize, room: usize, is_asked_once: bool) -> Self {
-        let repeated = if is_asked_once { 0 } else { room };
-        let column = |_| Column { sums: Numbers::with_capacity(room), counts: Vec::with_capacity(repeated) };
+    fn new(metrics: usize) -> Self {
         Self {
-            items: Vec::with_capacity(room),
-            targets: Vec::with_capacity(room),
-            asked: Vec::with_capacity(repeated),
-            methods: Vec::with_capacity(room),
-            scores: (0..metrics).map(column).collect(),
+            items: Places::default(),
+            targets: Places::default(),
+            asked: Blocks::default(),
+            methods: Blocks::default(),
+            scores: (0..metrics).map(|_| Column::default()).collect(),
             outcomes: [0; Outcome::ALL.len()],
             ended: BTreeMap::new(),
             cut: None,
@@ -332,16 +417,20 @@ impl Cell {
         if let Some(missing) = record.missing_mass.filter(|_| record.method == Some(Scoring::FirstToken)) {
             self.missing_mass = (self.missing_mass.0 + missing, self.missing_mass.1 + 1);
         }
-        if self.items.last() == Some(&item) {
+        if self.items.last() == Some(item) {
             self.asked.last_mut().into_iter().for_each(|asked| *asked = asked.saturating_add(1));
         } else {
             self.items.push(item);
             self.targets.push(target);
-            self.asked.extend((!is_asked_once).then_some(1));
+            if !is_asked_once {
+                self.asked.push(1);
+            }
             self.methods.push(record.method);
             for column in &mut self.scores {
                 column.sums.push(f64::NAN);
-                column.counts.extend((!is_asked_once).then_some(0));
+                if !is_asked_once {
+                    column.counts.push(0);
+                }
             }
         }
         for (metric, column) in metrics.iter().zip(&mut self.scores) {
@@ -401,18 +490,18 @@ impl<'a> View<'a> {
 
     /// The number of the item in a row, counted over the task.
     pub(super) fn item(&self, row: usize) -> u32 {
-        self.cell.items.get(row).copied().unwrap_or(u32::MAX)
+        self.cell.items.get(row).unwrap_or(u32::MAX)
     }
 
     /// The row of an item.
     pub(super) fn row(&self, item: u32) -> Option<usize> {
-        self.cell.items.binary_search(&item).ok()
+        self.cell.items.find(item)
     }
 
     /// How often the item in a row was asked.
     pub(super) fn asked(&self, row: usize) -> u32 {
         // Where every item is asked once, nothing is noted.
-        self.cell.items.get(row).map_or(0, |_| self.cell.asked.get(row).map_or(1, |asked| u32::from(*asked)))
+        self.cell.items.get(row).map_or(0, |_| self.cell.asked.get(row).map_or(1, u32::from))
     }
 
     /// The reference answer of the item in a row.
@@ -422,7 +511,7 @@ impl<'a> View<'a> {
 
     /// Its number, counted over the task.
     pub(super) fn target_index(&self, row: usize) -> u32 {
-        self.cell.targets.get(row).copied().unwrap_or(u32::MAX)
+        self.cell.targets.get(row).unwrap_or(u32::MAX)
     }
 
     /// The reference answer of a number.
@@ -432,12 +521,12 @@ impl<'a> View<'a> {
 
     /// How the choices of the item in a row were weighed.
     pub(super) fn method(&self, row: usize) -> Option<Scoring> {
-        self.cell.methods.get(row).copied().flatten()
+        self.cell.methods.get(row).flatten()
     }
 
     /// What breaks ties of the item in a row.
     pub(super) fn lot(&self, row: usize) -> u32 {
-        self.items.lots.get(self.item(row) as usize).copied().unwrap_or_default()
+        self.items.lots.get(self.item(row) as usize).unwrap_or_default()
     }
 
     /// The scores of a metric; none where the task has no such metric.
@@ -462,7 +551,7 @@ impl<'a> Scores<'a> {
     pub(super) fn parts(&self, row: usize) -> Option<(f64, u32)> {
         let Column { sums, counts } = self.0?;
         let sum = sums.get(row).filter(|sum| !sum.is_nan())?;
-        Some((sum, counts.get(row).map_or(1, |count| u32::from(*count))))
+        Some((sum, counts.get(row).map_or(1, u32::from)))
     }
 
     /// The means of all items that have one.
@@ -503,8 +592,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn places_stay_what_they_are_whether_they_follow_one_another_or_not() {
+        let rising = [0, 1, 2, 5, 6, 9, 70_000, 70_001, u32::MAX - 1, u32::MAX];
+        for numbers in [&rising[..], &[3, 3, 4, 2, 0, 1, 1], &[u32::MAX, 0], &[]] {
+            let mut places = Places::default();
+            numbers.iter().for_each(|number| places.push(*number));
+            let rows = 0..numbers.len() + 2;
+            assert!(rows.clone().all(|row| places.get(row) == numbers.get(row).copied()), "{places:?}");
+            assert_eq!((places.len(), places.last()), (numbers.len(), numbers.last().copied()));
+        }
+        let mut places = Places::default();
+        rising.iter().for_each(|number| places.push(*number));
+        assert_eq!(places.breaks.len(), 5);
+        for number in (0..12).chain(69_999..70_003).chain(u32::MAX - 2..=u32::MAX) {
+            assert_eq!(places.find(number), rising.binary_search(&number).ok(), "{number}");
+        }
+    }
+
+    #[test]
     fn numbers_stay_what_they_are_however_many_are_different() {
-        let mut numbers = Numbers::with_capacity(0);
+        let mut numbers = Numbers::default();
         let expected: Vec<f64> = (0..70_000).map(|number| f64::from(number % 1000) / 7.0).collect();
         for number in &expected {
             numbers.push(f64::NAN);

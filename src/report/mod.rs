@@ -63,7 +63,10 @@ pub fn files(manifest: &RunManifest, analysis: &Analysis) -> Result<Vec<(String,
         .iter()
         .flat_map(|task| view::drawings(task).into_iter().map(move |(part, drawing)| (task, part, drawing)))
         .collect();
-    let pngs: Vec<_> = drawings.par_iter().map(|(.., drawing)| png::png(drawing)).collect();
+    // The first alone: with it the fonts are read, by the thread that has memory left from the analysis.
+    let (first, others) = drawings.split_at(drawings.len().min(1));
+    let mut pngs: Vec<_> = first.iter().map(|(.., drawing)| png::png(drawing)).collect();
+    pngs.par_extend(others.par_iter().map(|(.., drawing)| png::png(drawing)));
     for ((task, part, drawing), png) in drawings.iter().zip(pngs) {
         let png = png.map_err(|message| ReportError::Png { task: task.task.name.clone(), message })?;
         files.push((format!("plots/{}{part}.svg", task.file), svg::standalone(drawing).into_bytes()));
