@@ -1,7 +1,7 @@
 //! The records of a run as the analysis sees them: per cell its items, each with the mean score of its repetitions.
 //!
-//! Records are taken in one by one and not kept: of a million, some twenty bytes each remain, and eight more for each metric of many
-//! different scores.
+//! Records are taken in one by one and not kept: of a million, some twenty bytes each remain where items were asked one after the other,
+//! sixteen more where they were not, and eight more for each metric of many different scores.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -109,7 +109,7 @@ struct Targets {
 }
 
 /// Targets in one text.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 16;
 
 impl Targets {
     fn get(&self, index: usize) -> &str {

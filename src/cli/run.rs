@@ -19,7 +19,7 @@ use crate::plan::{self, Ladder, Plan, Quota, Selection};
 use crate::runner::{self, Event, Gateway, Helper, Limiter, Limits, Observer, Options, Retries, Spending};
 use crate::schema::{Finding, ModelEntry, Outcome, Probe, RunManifest, Scale, Transport};
 use crate::server::{self, Hardships};
-use crate::store::{Store, Write};
+use crate::store::{Store, StoreError, Write};
 use crate::tasks::generators::SPLIT;
 use crate::transport::{Header, InProcess, Network};
 
@@ -82,7 +82,12 @@ fn unfinished(plan: &Plan, store: &Path) -> Result<Option<String>, Problem> {
     if !store.exists() {
         return Ok(None);
     }
-    let store = Store::open_read_only(store).map_err(Problem::other)?;
+    let store = match Store::open_read_only(store) {
+        // Nothing else would migrate it for who only makes fresh runs.
+        Err(StoreError::Older { .. }) => Store::open(store),
+        opened => opened,
+    };
+    let store = store.map_err(Problem::other)?;
     let runs = store.runs().map_err(Problem::other)?;
     for run in runs.iter().rev().filter(|run| !run.epoch.is_empty()) {
         if plan.run_in(&run.epoch).map_err(Problem::other)? == run.run {
@@ -387,9 +392,12 @@ fn ask_more(
 
 pub(super) fn score(what: &What, global: &Global) -> Result<u8, Problem> {
     let (workspace, plan) = prepare(what, global)?;
-    // There must be one: what is rebuilt was paid for before.
-    drop(super::report::open(&what.out)?);
-    let store = Store::open(&store_path(&what.out)).map_err(Problem::other)?;
+    let path = store_path(&what.out);
+    if !path.exists() {
+        // There must be one: what is rebuilt was paid for before.
+        drop(super::report::open(&what.out)?);
+    }
+    let store = Store::open(&path).map_err(Problem::other)?;
     let known = store.runs().map_err(Problem::other)?.into_iter().find(|run| run.run == plan.run);
     let manifest = known.unwrap_or_else(|| plan.manifest(jiff::Timestamp::now().to_string()));
     let runtime = tokio::runtime::Runtime::new().map_err(Problem::other)?;

@@ -8,12 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::rows::ExchangeRow;
 use crate::schema::{ExchangeKey, RecordName};
 
-/// Bits for each key that is there when the store is opened.
+/// Bits for each key, at least: of what is not there one in four hundred may be there, for all that a full filter knows.
 const BITS_FOR_EACH: usize = 16;
-/// Bits for each key when another filter takes those that come: of what is not there it may have seen one in fifty.
-const BITS_WHEN_FULL: usize = 8;
-/// Fewest bits, a megabyte of them: enough for a million keys that are added.
-const FEWEST: usize = 1 << 23;
+/// Fewest bits, two megabytes of them: a million keys.
+const FEWEST: usize = 1 << 24;
 /// Bits that a key sets.
 const PROBES: usize = 4;
 
@@ -27,7 +25,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// A filter with room for that many keys and as many more.
+    /// A filter with room for that many keys.
     pub(super) fn with_room_for(keys: usize) -> Self {
         let bits = keys.saturating_mul(BITS_FOR_EACH).max(FEWEST).next_power_of_two();
         let words = (0..bits / 64).map(|_| AtomicU64::new(0)).collect();
@@ -42,9 +40,9 @@ impl Keys {
         let places = self.places(key);
         let was_there =
             places.fold(true, |was_there, (word, bit)| word.fetch_or(bit, Ordering::Relaxed) & bit != 0 && was_there);
-        let room = self.words.len() * 64 / BITS_WHEN_FULL;
+        let room = self.words.len() * 64 / BITS_FOR_EACH;
         if !was_there && self.added.fetch_add(1, Ordering::Relaxed) + 1 >= room {
-            self.next.get_or_init(|| Box::new(Self::with_room_for(room)));
+            self.next.get_or_init(|| Box::new(Self::with_room_for(2 * room)));
         }
         was_there
     }
@@ -136,12 +134,12 @@ mod tests {
         assert!(known < 50, "{known}");
         assert!(keys.add(&key(0)));
         assert!((0..200_000).all(|number| keys.may_have(&key(number))));
-        // A tenth of the bits are set, so that four of them are with a probability of one in ten thousand.
+        // A twentieth of the bits are set, so that four of them are with a probability of one in a hundred thousand.
         assert!((200_000..300_000).filter(|number| keys.may_have(&key(*number))).count() < 50);
         // As many as fill it, and half of the next.
         let known = (200_000..2_000_000).filter(|number| keys.add(&key(*number))).count();
-        assert!(known < 40_000, "{known}");
+        assert!(known < 8_000, "{known}");
         assert!((0..2_000_000).all(|number| keys.may_have(&key(number)) && keys.add(&key(number))));
-        assert!((2_000_000..2_100_000).filter(|number| keys.may_have(&key(*number))).count() < 4_000);
+        assert!((2_000_000..2_100_000).filter(|number| keys.may_have(&key(*number))).count() < 500);
     }
 }

@@ -362,12 +362,15 @@ fn of_many_that_write_the_same_at_once_one_is_stored() {
 }
 
 #[test]
-fn what_an_older_program_stored_is_read_and_added_to() {
+fn what_older_programs_stored_is_read_and_added_to() {
+    (3..MIGRATIONS.len()).for_each(stored_by_an_older_program);
+}
+
+fn stored_by_an_older_program(older: usize) {
     let (_directory, path) = place();
-    let older = MIGRATIONS.len() - 1;
     let store = Store::open_with(&path, &MIGRATIONS[..older]).unwrap();
     drop(store);
-    // It compressed every body, however short.
+    // Once every body was compressed, however short.
     let body = |value: &serde_json::Value| zstd::bulk::compress(value.to_string().as_bytes(), 3).unwrap();
     let known = exchange(1);
     let connection = Connection::open(&path).unwrap();

@@ -277,6 +277,8 @@ const PACE: Duration = Duration::from_millis(250);
 fn work(mut connection: Connection, queue: &Receiver<Vec<Job>>, shared: &Shared) {
     let mut last: Option<Instant> = None;
     while let Ok(mut batch) = queue.recv() {
+        // What somebody waits for may stand behind what nobody does.
+        batch.extend(queue.try_iter().flatten());
         if let (Some(last), true) = (last, batch.iter().all(|job| matches!(job.done, Done::Nobody(_)))) {
             std::thread::park_timeout(PACE.saturating_sub(last.elapsed()));
         }
