@@ -182,7 +182,14 @@ fn a_server_ends_when_it_is_told_to() {
         let address = line.trim().strip_prefix("listening on http://").unwrap().strip_suffix("/v1").unwrap();
         let mut client = TcpStream::connect(address).unwrap();
         if is_held {
-            client.write_all(b"POST /v1/completions HTTP/1.1\r\ncontent-length: 100\r\n\r\n{").unwrap();
+            let head = b"POST /v1/completions HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+            client.write_all(head).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            // Not before the server waits for the rest: it need not hear out who has not begun.
+            let mut told = String::new();
+            BufReader::new(client.try_clone().unwrap()).read_line(&mut told).unwrap();
+            assert!(told.starts_with("HTTP/1.1 100"), "{told}");
+            client.write_all(b"{").unwrap();
         } else {
             drop(client);
         }
