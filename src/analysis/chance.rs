@@ -38,13 +38,20 @@ pub(super) fn contradicted_by_items(curve: &mut Curve, cells: &[(f64, View<'_>)]
     let Some(chance) = curve.chance else { return };
     let Some((_, any)) = cells.first() else { return };
     // Each item once, whichever models were asked it.
-    let mut targets: Vec<(u32, u32)> = Vec::with_capacity(cells.iter().map(|(_, cell)| cell.len()).sum());
-    for (_, cell) in cells {
-        targets.extend((0..cell.len()).map(|row| (cell.item(row), cell.target_index(row))));
+    let most_items = cells.iter().map(|(_, cell)| cell.len()).max().unwrap_or_default();
+    let (mut targets, mut seen) = (Vec::with_capacity(most_items), vec![false; most_items]);
+    for (item, target) in
+        cells.iter().flat_map(|(_, cell)| (0..cell.len()).map(|row| (cell.item(row), cell.target_index(row))))
+    {
+        let item = item as usize;
+        if seen.len() <= item {
+            seen.resize(item + 1, false);
+        }
+        if seen.get_mut(item).is_some_and(|seen| !std::mem::replace(seen, true)) {
+            targets.push(target);
+        }
     }
-    targets.sort_unstable();
-    targets.dedup_by_key(|(item, _)| *item);
-    let text = |target: &(u32, u32)| any.target_at(target.1).trim();
+    let text = |target: &u32| any.target_at(*target).trim();
     targets.sort_unstable_by_key(text);
     let runs = targets.chunk_by(|a, b| text(a) == text(b)).filter_map(|run| Some((text(run.first()?), run.len())));
     let Some((answer, most)) = runs.max_by_key(|(_, count)| *count) else { return };
